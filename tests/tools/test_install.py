@@ -1,0 +1,399 @@
+"""tools/install.sh, with stand-ins for Python, pip and df: nothing is downloaded or installed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
+
+REPO = Path(__file__).parents[2]
+
+# Answers the questions that install.sh asks an interpreter; `-m venv DIR` copies it into DIR.
+PYTHON_STUB = r"""#!/bin/bash
+version=$(cat "$0.version")
+lacks() { [[ " ${STUB_LACKS:-} " == *" $1 "* ]]; }
+case "$*" in
+  *version_info*) echo "$version" ;;
+  *"from ensurepip import"*) ! lacks ensurepip ;;
+  *"from pip import"*) ! lacks pip ;;
+  *pip.__path__*) echo /stub/site-packages ;;
+  *ctypes*) ! lacks libGL || echo "libGL.so.1: cannot open shared object file" ;;
+  *"import cv2"*)
+    if lacks cv2; then
+      echo "ImportError: libGL.so.1: cannot open shared object file: No such file or directory" >&2
+      exit 1
+    fi ;;
+  "-m venv "*)
+    folder=${!#}
+    site=$folder/lib/python$version/site-packages
+    mkdir -p "$folder/bin" "$site"
+    [[ "$*" == *--without-pip* ]] || mkdir "$site/pip"
+    touch "$folder/pyvenv.cfg"
+    cp "$0" "$folder/bin/python"
+    cp "$0.version" "$folder/bin/python.version" ;;
+  "-m pip install "*)
+    echo "$* cache=${PIP_NO_CACHE_DIR:-on}" >>"$STUB_CALLS"
+    mkdir -p "$(dirname "$0")/../lib/python$version/site-packages/pip"
+    echo "${STUB_PIP_SAYS:-}"
+    exit "${STUB_PIP_STATUS:-0}" ;;
+  *) echo "unexpected: $*" >&2; exit 99 ;;
+esac
+"""
+
+DF_STUB = r"""#!/bin/bash
+free=$((STUB_FREE_MB * 1024)) mount=/
+if [[ ${!#} == */other-disk* ]]; then free=$((STUB_OTHER_FREE_MB * 1024)) mount=/other-disk; fi
+echo "Filesystem 1024-blocks Used Available Capacity Mounted on"
+echo "/dev/stub 999999999 0 $free 1% $mount"
+"""
+
+COMMANDS = "awk bash cat cksum cp cut dirname du grep ls mkdir mktemp rm sed seq tee touch tr"
+
+
+class Machine:
+    """A copy of the project on a machine that has only stand-ins for Python and df."""
+
+    def __init__(self, root: Path):
+        self.project = root / "project"
+        (self.project / "tools").mkdir(parents=True)
+        for name in ("tools/install.sh", "pyproject.toml", "requirements.lock"):
+            shutil.copy(REPO / name, self.project / name)
+        self.bin = root / "bin"
+        self.bin.mkdir()
+        for name in COMMANDS.split():
+            (self.bin / name).symlink_to(shutil.which(name))
+        self._command("df", DF_STUB)
+        self.calls = root / "calls"
+        self.environment = {
+            "PATH": str(self.bin),
+            "HOME": str(root / "home"),
+            "STUB_CALLS": str(self.calls),
+            "STUB_FREE_MB": "100000",
+        }
+
+    def _command(self, name: str, text: str) -> Path:
+        path = self.bin / name
+        path.write_text(text)
+        path.chmod(0o755)
+        return path
+
+    def add_python(self, version: str, name: str = "python3") -> Path:
+        (self.bin / f"{name}.version").write_text(version)
+        return self._command(name, PYTHON_STUB)
+
+    def install(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.project / "tools/install.sh", *arguments],
+            env=self.environment | environment,
+            cwd="/",
+            text=True,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+
+    @property
+    def venv(self) -> Path:
+        return self.project / ".venv"
+
+    def pip_calls(self) -> list[str]:
+        """What pip was asked to install since the last question."""
+        lines = self.calls.read_text().splitlines() if self.calls.exists() else []
+        self.calls.unlink(missing_ok=True)
+        found = []
+        for line in lines:
+            for what, pattern in (("lock", "-r requirements.lock"), ("project", "-e .")):
+                if pattern in line:
+                    found.append(what)
+                    break
+            else:
+                found.append(line)
+        return found
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+@pytest.fixture
+def installed(machine: Machine) -> Machine:
+    machine.add_python("3.11")
+    run = machine.install()
+    assert run.returncode == 0, run.stderr
+    assert machine.pip_calls() == ["lock", "project"]
+    return machine
+
+
+def assert_refused(run: subprocess.CompletedProcess[str], machine: Machine, *texts: str) -> None:
+    assert run.returncode == 1
+    for text in texts:
+        assert text in run.stderr
+    assert machine.pip_calls() == []
+    assert not machine.venv.exists()
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict"), [("2.7", "too old"), ("3.9", "too old"), ("3.14", "too new")]
+)
+@pytest.mark.parametrize("named", [False, True])
+def test_python_outside_the_range(machine, version, verdict, named):
+    python = machine.add_python(version)
+    run = machine.install(**({"PYTHON": str(python)} if named else {}))
+    assert_refused(run, machine, f"is Python {version}, {verdict}", "3.10 to 3.13", "PYTHON=")
+
+
+def test_no_python(machine):
+    assert_refused(machine.install(), machine, "no python3 was found", "3.10 to 3.13")
+
+
+def test_named_python_does_not_exist(machine):
+    machine.add_python("3.11")
+    run = machine.install(PYTHON="/nowhere/python3")
+    assert_refused(run, machine, "PYTHON=/nowhere/python3 does not run")
+
+
+def test_supported_python_is_found_behind_an_unsupported_one(machine):
+    machine.add_python("3.14")
+    machine.add_python("3.12", name="python3.12")
+    run = machine.install()
+    assert run.returncode == 0, run.stderr
+    assert (machine.venv / "bin/python.version").read_text() == "3.12"
+
+
+def test_missing_venv(machine):
+    machine.add_python("3.11")
+    run = machine.install(STUB_LACKS="ensurepip pip")
+    assert_refused(run, machine, "apt-get install -y python3-venv\n")
+
+
+def test_missing_venv_of_a_versioned_python(machine):
+    python = machine.add_python("3.12", name="python3.12")
+    run = machine.install(STUB_LACKS="ensurepip pip", PYTHON=str(python))
+    assert_refused(run, machine, "apt-get install -y python3.12-venv\n")
+
+
+def test_pip_of_the_system_replaces_a_missing_ensurepip(machine):
+    machine.add_python("3.11")
+    run = machine.install(STUB_LACKS="ensurepip")
+    assert run.returncode == 0, run.stderr
+    bootstrap, *rest = machine.pip_calls()
+    assert "--ignore-installed pip" in bootstrap
+    assert rest == ["lock", "project"]
+
+
+def test_missing_library_is_noticed_before_the_download(machine):
+    machine.add_python("3.11")
+    run = machine.install(STUB_LACKS="libGL")
+    assert_refused(run, machine, "libGL.so.1", "apt-get install -y libgl1 libglib2.0-0\n")
+
+
+def test_everything_the_system_lacks_in_one_command(machine):
+    machine.add_python("3.11")
+    run = machine.install(STUB_LACKS="ensurepip pip libGL")
+    assert_refused(run, machine, "apt-get install -y python3-venv libgl1 libglib2.0-0\n")
+
+
+def test_opencv_that_does_not_import(machine):
+    machine.add_python("3.11")
+    run = machine.install(STUB_LACKS="cv2")
+    assert run.returncode == 1
+    assert "apt-get install -y libgl1 libglib2.0-0" in run.stderr
+    assert machine.pip_calls() == ["lock", "project"]
+    assert machine.install().returncode == 0
+    assert machine.pip_calls() == ["project"], "the packages were there already"
+
+
+def test_full_disk(machine):
+    machine.add_python("3.11")
+    run = machine.install(STUB_FREE_MB="1234")
+    assert_refused(run, machine, "not enough disk space", "1234 MB free of 9000 MB needed")
+    for name in ("VENV=", "TMPDIR=", "PIP_CACHE_DIR="):
+        assert name in run.stderr
+
+
+def test_space_is_added_up_by_file_system(machine, tmp_path):
+    machine.add_python("3.11")
+    other = tmp_path / "other-disk"
+    other.mkdir()
+    environment = {"VENV": f"{other}/venv", "STUB_OTHER_FREE_MB": "7000"}
+    run = machine.install(**environment)
+    assert run.returncode == 1
+    assert "/other-disk has 7000 MB free of 9000 MB needed" in run.stderr
+    run = machine.install(**environment, TMPDIR=str(tmp_path / "scratch"))
+    assert run.returncode == 0, run.stderr
+
+
+def test_too_little_space_for_the_cache_of_pip(machine, tmp_path):
+    machine.add_python("3.11")
+    (tmp_path / "other-disk").mkdir()
+    run = machine.install(PIP_CACHE_DIR=f"{tmp_path}/other-disk/cache", STUB_OTHER_FREE_MB="1000")
+    assert run.returncode == 0, run.stderr
+    assert "without pip's cache" in run.stdout
+    assert all(line.endswith("cache=1") for line in machine.calls.read_text().splitlines())
+
+
+def test_disk_that_fills_up_during_the_installation(machine):
+    machine.add_python("3.11")
+    message = (
+        "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"
+    )
+    run = machine.install(STUB_PIP_STATUS="1", STUB_PIP_SAYS=message)
+    assert run.returncode == 1
+    assert message in run.stdout
+    assert "disk is full" in run.stderr
+
+
+def test_no_network_keeps_the_environment_for_the_next_run(machine):
+    machine.add_python("3.11")
+    message = (
+        "WARNING: Retrying after connection broken by 'NewConnectionError(<...>: Failed to "
+        "establish a new connection: [Errno -3] Temporary failure in name resolution')'"
+    )
+    run = machine.install(STUB_PIP_STATUS="1", STUB_PIP_SAYS=message)
+    assert run.returncode == 1
+    assert message in run.stdout
+    assert "could not reach the package index" in run.stderr
+    machine.pip_calls()
+    witness = machine.venv / "witness"
+    witness.touch()
+    assert machine.install().returncode == 0
+    assert machine.pip_calls() == ["lock", "project"]
+    assert witness.exists()
+
+
+def test_other_failures_of_pip_show_its_message(machine):
+    machine.add_python("3.11")
+    run = machine.install(STUB_PIP_STATUS="1", STUB_PIP_SAYS="ERROR: a reason of its own")
+    assert run.returncode == 1
+    assert "ERROR: a reason of its own" in run.stdout
+    assert "pip failed" in run.stderr
+    assert "network" not in run.stderr
+
+
+def test_half_installed_packages_are_not_trusted(machine):
+    machine.add_python("3.11")
+    run = machine.install(
+        STUB_PIP_STATUS="137", STUB_PIP_SAYS="Installing collected packages: torch"
+    )
+    assert run.returncode == 1
+    machine.pip_calls()
+    witness = machine.venv / "witness"
+    witness.touch()
+    assert machine.install().returncode == 0
+    assert machine.pip_calls() == ["lock", "project"]
+    assert not witness.exists()
+
+
+def test_second_run_is_quick_and_without_pip(installed):
+    seconds = []
+    for _ in range(3):
+        start = time.monotonic()
+        run = installed.install(STUB_LACKS="ensurepip pip libGL cv2", STUB_FREE_MB="0")
+        seconds.append(time.monotonic() - start)
+        assert run.returncode == 0, run.stderr
+    assert min(seconds) < 1
+    assert installed.pip_calls() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("requirements.lock", ["lock", "project"]), ("pyproject.toml", ["project"])],
+)
+def test_changed_file_is_installed_again(installed, name, expected):
+    with (installed.project / name).open("a") as file:
+        file.write("# changed\n")
+    assert installed.install().returncode == 0
+    assert installed.pip_calls() == expected
+    assert installed.install().returncode == 0
+    assert installed.pip_calls() == []
+
+
+def test_existing_environment_keeps_its_python(installed):
+    installed.add_python("3.13")
+    assert installed.install().returncode == 0
+    assert installed.pip_calls() == []
+
+
+def test_naming_another_python_rebuilds(installed):
+    python = installed.add_python("3.13", name="python3.13")
+    assert installed.install(PYTHON=str(python)).returncode == 0
+    assert installed.pip_calls() == ["lock", "project"]
+    assert (installed.venv / "bin/python.version").read_text() == "3.13"
+
+
+def test_moved_project_is_rebuilt(installed, tmp_path):
+    (installed.venv / "witness").touch()
+    installed.project = installed.project.rename(tmp_path / "moved")
+    assert installed.install().returncode == 0
+    assert not (installed.venv / "witness").exists()
+    assert installed.pip_calls() == ["lock", "project"]
+
+
+def test_folder_with_other_content_is_left_alone(machine, tmp_path):
+    machine.add_python("3.11")
+    precious = tmp_path / "home/precious"
+    precious.parent.mkdir()
+    precious.touch()
+    run = machine.install(VENV=str(precious.parent))
+    assert run.returncode == 1
+    assert "folder with other content" in run.stderr
+    assert [path.name for path in precious.parent.iterdir()] == ["precious"]
+
+
+@pytest.mark.parametrize(("argument", "status"), [("--help", 0), ("--fast", 2)])
+def test_usage(machine, argument, status):
+    run = machine.install(argument)
+    assert run.returncode == status
+    assert "Usage: tools/install.sh" in run.stdout
+    assert not machine.venv.exists()
+
+
+@pytest.mark.parametrize("script", ["tools/install.sh", ".ci/run"])
+def test_shellcheck(script):
+    if shutil.which("shellcheck") is None:
+        pytest.skip("shellcheck is not installed")
+    run = subprocess.run(["shellcheck", REPO / script], text=True, capture_output=True, check=False)
+    assert run.returncode == 0, run.stdout
+
+
+def lock_pins(python: str) -> dict[str, str]:
+    environment = default_environment() | {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "sys_platform": "linux",
+    }
+    pins = {}
+    for line in (REPO / "requirements.lock").read_text().splitlines():
+        requirement = Requirement(line.split("#")[0]) if not line.startswith("#") else None
+        if requirement is None or (
+            requirement.marker and not requirement.marker.evaluate(environment)
+        ):
+            continue
+        pin = re.fullmatch(r"==([^,*]+)", str(requirement.specifier))
+        assert pin, f"not an exact pin: {line}"
+        assert not requirement.extras, f"pip takes no extras in a constraints file: {line}"
+        assert requirement.name not in pins, f"pinned twice for Python {python}: {line}"
+        pins[requirement.name] = pin[1]
+    return pins
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+def test_lock_agrees_with_the_ranges_of_pyproject(python):
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    pins = lock_pins(python)
+    for text in [*project["dependencies"], *extras["openmmlab"], *extras["dev"]]:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(pins[requirement.name]), text
