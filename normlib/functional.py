@@ -1,0 +1,216 @@
+"""Stateless switchable normalisation and the function that makes ratios sparse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from normlib.ops.registration import BACKENDS, backend
+from normlib.ops.settings import NORMALIZERS, Settings
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
+__all__ = ["NORMALIZERS", "sparsemax", "sparsestmax", "switch_norm"]
+
+
+def switch_norm(
+    input: Tensor,
+    mean_ratios: Tensor,
+    var_ratios: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    *,
+    training: bool = True,
+    momentum: float | Tensor = 0.1,
+    eps: float = 1e-5,
+    normalizers: Sequence[str] = NORMALIZERS,
+    unbiased: bool = False,
+    process_group: ProcessGroup | None = None,
+) -> Tensor:
+    r"""Normalise with a mixture of instance, layer and batch statistics.
+
+    .. math:: y = \gamma \frac{x - \sum_k w_k \mu_k}{\sqrt{\sum_k w'_k \sigma_k^2 + \epsilon}} + \beta
+
+    as in Luo et al., "Differentiable Learning-to-Normalize via Switchable Normalization"
+    (arXiv 1806.10779), equations 3 to 5. Statistics are float32 (float64 for float64 input).
+    A 1x1 map has instance variance 0; an input without elements gives an output without elements
+    and leaves the running statistics alone; non-finite values spread to the statistics they
+    enter.
+
+    Args:
+        input: Tensor of shape (N, C, *spatial) with 0 to 3 spatial dimensions, in any memory
+            format, which the output keeps.
+        mean_ratios: Ratios w of the means, shape (K,) with K the number of normalizers.
+        var_ratios: Ratios w' of the variances, shape (K,).
+        weight: gamma of shape (C,).
+        bias: beta of shape (C,).
+        running_mean: Running batch mean of shape (C,): updated in place when training, used in
+            place of the batch mean when not.
+        running_var: Running batch variance of shape (C,), likewise. It averages the biased
+            variance, the one the layer normalises with.
+        training: Whether batch statistics come from ``input``.
+        momentum: Weight of the new statistics in the running ones; a tensor of shape () avoids a
+            device synchronisation where it is computed on the device.
+        eps: Added to the mixed variance.
+        normalizers: Which statistics are mixed: a subset of ``('in', 'ln', 'bn')``, in that order.
+        unbiased: Take the instance variance with divisor S - 1, as the layers released with the
+            paper do.
+        process_group: Share batch statistics over these processes, with one collective in the
+            forward and one in the backward. None keeps them local.
+
+    Returns:
+        Tensor of the shape, dtype and memory format of ``input``.
+
+    Raises:
+        ValueError: Shapes, normalizers or running statistics do not go together.
+    """
+    settings = Settings(tuple(normalizers), eps, unbiased, process_group)
+    _check_arguments(input, mean_ratios, var_ratios, weight, bias, settings)
+    uses_batch = "bn" in settings.normalizers
+    fixed_mean = fixed_var = None
+    if uses_batch and not training:
+        if running_mean is None or running_var is None:
+            raise ValueError(
+                "switch_norm: 'bn' with training=False needs running_mean and running_var; "
+                "pass them, or leave 'bn' out of the normalizers"
+            )
+        fixed_mean, fixed_var = running_mean, running_var
+
+    y, batch_mean, batch_var, count = BACKENDS[backend().name](
+        input, mean_ratios, var_ratios, weight, bias, fixed_mean, fixed_var, settings
+    )
+    if batch_mean is not None and batch_var is not None and running_mean is not None:
+        assert running_var is not None
+        _update_running(running_mean, batch_mean, momentum, count)
+        _update_running(running_var, batch_var, momentum, count)
+    return y
+
+
+def sparsemax(logits: Tensor) -> Tensor:
+    """Euclidean projection of the last dimension on the probability simplex.
+
+    Martins and Astudillo, "From Softmax to Sparsemax" (arXiv 1602.02068), algorithm 1.
+
+    Args:
+        logits: Tensor of shape (*, K).
+
+    Returns:
+        Tensor of the same shape, non-negative and of sum 1 over the last dimension.
+    """
+    logits = logits - logits.detach().amax(-1, keepdim=True)
+    ordered = logits.sort(dim=-1, descending=True).values
+    ranks = torch.arange(1, logits.shape[-1] + 1, device=logits.device, dtype=logits.dtype)
+    excess = ordered.cumsum(-1) - 1
+    size = (ranks * ordered > excess).sum(-1, keepdim=True)
+    threshold = excess.gather(-1, size - 1) / size
+    return (logits - threshold).clamp(min=0)
+
+
+def sparsestmax(logits: Tensor, radius: float | Tensor) -> Tensor:
+    """Ratios that become one-hot as the radius grows: the function behind sparse SN.
+
+    Shao et al., "SSN: Learning Sparse Switchable Normalization via SparsestMax" (arXiv
+    1903.03793), section 3.2: the sparsemax of the logits is pushed away from the centre of the
+    face of the simplex it lies in, to a distance of at least ``radius``; where this leaves the
+    simplex, the same is done on the smaller face it is projected to. Radius 0 is sparsemax. With
+    three logits every result is one-hot from a radius of sqrt(2/3) on. At the exact centre, where
+    the direction is undefined, the result is the centre and the gradient that of sparsemax.
+
+    Args:
+        logits: Tensor of shape (*, K).
+        radius: Radius of the sphere around the centre, at least 0; a number or a tensor of shape ().
+
+    Returns:
+        Tensor of the same shape, non-negative and of sum 1 over the last dimension.
+
+    Raises:
+        ValueError: The radius is a negative number.
+    """
+    if not isinstance(radius, Tensor) and radius < 0:
+        raise ValueError(f"sparsestmax: radius is {radius}; it must be 0 or more")
+    squared_radius = torch.zeros_like(logits[..., :1]) + radius * radius
+    done = torch.zeros_like(squared_radius, dtype=torch.bool)
+    result, centre = _project(logits)[::2]
+    for _ in range(logits.shape[-1]):
+        point, offset, face_centre = _project(logits)
+        squared_radius = squared_radius - (face_centre - centre).square().sum(-1, keepdim=True)
+        squared_distance = offset.square().sum(-1, keepdim=True)
+        inside = (squared_distance < squared_radius) & (squared_distance > 0)
+        scale = torch.where(inside, squared_radius / squared_distance.where(inside, 1), 1).sqrt()
+        pushed = torch.where(inside, face_centre + scale * offset, point)
+        result = torch.where(done, result, pushed)
+        done = done | (pushed >= 0).all(-1, keepdim=True)
+        logits, centre = pushed, face_centre
+    return result
+
+
+def _project(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sparsemax, its offset from the centre of the face it lies in, and that centre.
+
+    The offset is taken from the logits, in which it is exactly 0 where they are equal.
+    """
+    point = sparsemax(logits)
+    support = (point > 0).to(point.dtype)
+    size = support.sum(-1, keepdim=True)
+    shifted = support * (logits - logits.detach().amax(-1, keepdim=True))
+    offset = support * (shifted - shifted.sum(-1, keepdim=True) / size)
+    return point, offset, support / size
+
+
+def _update_running(
+    running: Tensor, batch: Tensor, momentum: float | Tensor, count: Tensor | int
+) -> None:
+    if isinstance(count, Tensor):
+        momentum = (count > 0).to(running.dtype) * momentum
+    elif count == 0:
+        return
+    running.lerp_(batch.to(running.dtype), momentum)
+
+
+def _check_arguments(
+    input: Tensor,
+    mean_ratios: Tensor,
+    var_ratios: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    settings: Settings,
+) -> None:
+    check_normalizers(settings.normalizers)
+    if not 2 <= input.dim() <= 5 or not input.is_floating_point():
+        raise ValueError(
+            f"switch_norm: input is a {input.dtype} tensor of shape {tuple(input.shape)}; it must "
+            "be a floating point tensor of shape (N, C) to (N, C, D, H, W)"
+        )
+    if input.dim() == 2 and "in" in settings.normalizers:
+        raise ValueError(
+            f"switch_norm: input of shape {tuple(input.shape)} has no positions to take instance "
+            f"statistics over; leave 'in' out of the normalizers {settings.normalizers}"
+        )
+    for name, ratios in (("mean_ratios", mean_ratios), ("var_ratios", var_ratios)):
+        if ratios.shape != (len(settings.normalizers),):
+            raise ValueError(
+                f"switch_norm: {name} has shape {tuple(ratios.shape)}; the normalizers "
+                f"{settings.normalizers} need shape ({len(settings.normalizers)},)"
+            )
+    for name, parameter in (("weight", weight), ("bias", bias)):
+        if parameter is not None and parameter.shape != input.shape[1:2]:
+            raise ValueError(
+                f"switch_norm: {name} has shape {tuple(parameter.shape)}, input has "
+                f"{input.shape[1]} channels (shape {tuple(input.shape)})"
+            )
+
+
+def check_normalizers(normalizers: Sequence[str]) -> None:
+    """Raise ValueError unless this is a non-empty subset of ``NORMALIZERS``, in that order."""
+    known = tuple(name for name in NORMALIZERS if name in normalizers)
+    if isinstance(normalizers, str) or not normalizers or known != tuple(normalizers):
+        raise ValueError(
+            f"normalizers is {normalizers!r}; it must be a non-empty subset of {NORMALIZERS}, in "
+            "that order and without repeats"
+        )

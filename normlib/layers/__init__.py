@@ -1,0 +1,51 @@
+"""Switchable normalisation layers."""
+
+from normlib.layers.sparse_switch_norm import (
+    SparseSwitchNorm,
+    SparseSwitchNorm1d,
+    SparseSwitchNorm2d,
+    SparseSwitchNorm3d,
+    SyncSparseSwitchNorm,
+    SyncSparseSwitchNorm1d,
+    SyncSparseSwitchNorm2d,
+    SyncSparseSwitchNorm3d,
+    set_radius,
+)
+from normlib.layers.switch_norm import (
+    Choice,
+    SwitchNorm,
+    SwitchNorm1d,
+    SwitchNorm2d,
+    SwitchNorm3d,
+    SyncSwitchNorm,
+    SyncSwitchNorm1d,
+    SyncSwitchNorm2d,
+    SyncSwitchNorm3d,
+    harden,
+    release,
+    switch_norm_layers,
+)
+
+__all__ = [
+    "Choice",
+    "SparseSwitchNorm",
+    "SparseSwitchNorm1d",
+    "SparseSwitchNorm2d",
+    "SparseSwitchNorm3d",
+    "SwitchNorm",
+    "SwitchNorm1d",
+    "SwitchNorm2d",
+    "SwitchNorm3d",
+    "SyncSparseSwitchNorm",
+    "SyncSparseSwitchNorm1d",
+    "SyncSparseSwitchNorm2d",
+    "SyncSparseSwitchNorm3d",
+    "SyncSwitchNorm",
+    "SyncSwitchNorm1d",
+    "SyncSwitchNorm2d",
+    "SyncSwitchNorm3d",
+    "harden",
+    "release",
+    "set_radius",
+    "switch_norm_layers",
+]

@@ -1,0 +1,366 @@
+"""Switchable normalisation (SN) and its synchronised form (SyncSN)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from normlib import functional
+from normlib.ops import sync
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
+# A chosen control parameter is written as 0 and the others as -HARD_GAP. Softmax and SparsestMax
+# of such a vector are one-hot to the last bit with gradient exactly 0, whatever the radius, and
+# stay so under what weight decay and left-over momentum can do to it.
+HARD_GAP = 1e4
+_RECOGNISED_GAP = 1e3
+
+
+class Choice(NamedTuple):
+    """Statistics that a layer has settled on, None where the ratios are still soft."""
+
+    mean: str | None
+    var: str | None
+
+
+class SwitchNorm(nn.Module):
+    r"""Switchable normalisation over a learned mixture of instance, layer and batch statistics.
+
+    Luo et al., "Differentiable Learning-to-Normalize via Switchable Normalization" (arXiv
+    1806.10779): :math:`y = \gamma (x - \sum_k w_k \mu_k) / \sqrt{\sum_k w'_k \sigma_k^2 +
+    \epsilon} + \beta` with ratios :math:`w, w'` the softmax of ``mean_weight`` and ``var_weight``.
+
+    In evaluation the batch statistics are running averages; instance and layer statistics always
+    come from the input. Running averages take in the biased variance that the layer normalises
+    with, which differs from ``nn.BatchNorm2d``.
+
+    Shape:
+        Input (N, C) to (N, C, D, H, W), in any memory format; output the same. A 2-D input has no
+        instance statistics: the ratios are then taken over the other normalizers.
+
+    Args:
+        num_features: Number of channels C.
+        eps: Added to the mixed variance.
+        momentum: Weight of new batch statistics in the running ones, as in torch (1 minus the
+            momentum of the released code); None for a cumulative average.
+        affine: Learn gamma (``weight``) and beta (``bias``).
+        normalizers: The statistics to mix, a subset of ``('in', 'ln', 'bn')`` in that order.
+        unbiased: Take the instance variance with divisor S - 1, like the released layers, whose
+            checkpoints then evaluate to the published figures.
+        device: Device of parameters and buffers.
+        dtype: Data type of parameters and buffers.
+
+    Attributes:
+        weight, bias: gamma and beta, shape (C,).
+        mean_weight, var_weight: Control parameters, shape (K,), in the order of ``normalizers``.
+        running_mean, running_var: Running batch statistics, shape (C,).
+
+    Raises:
+        ValueError: An argument is out of range, or an input has the wrong shape.
+    """
+
+    _abbr_ = "sn"
+    _version = 2
+    _dims: tuple[int, ...] = (2, 3, 4, 5)
+
+    weight: Tensor | None
+    bias: Tensor | None
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        *,
+        normalizers: Sequence[str] = functional.NORMALIZERS,
+        unbiased: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        functional.check_normalizers(normalizers)
+        if num_features < 1:
+            raise ValueError(f"num_features is {num_features}; it must be 1 or more")
+        if momentum is not None and not 0 <= momentum <= 1:
+            raise ValueError(f"momentum is {momentum}; it must lie in [0, 1] or be None")
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.normalizers = tuple(normalizers)
+        self.unbiased = unbiased
+        self.choice = Choice(None, None)
+
+        def empty(*shape: int) -> Tensor:
+            return torch.empty(shape, device=device, dtype=dtype)
+
+        for name in ("weight", "bias"):
+            self.register_parameter(name, nn.Parameter(empty(num_features)) if affine else None)
+        self.mean_weight = nn.Parameter(empty(len(self.normalizers)))
+        self.var_weight = nn.Parameter(empty(len(self.normalizers)))
+        tracked = "bn" in self.normalizers
+        for name in ("running_mean", "running_var"):
+            self.register_buffer(name, empty(num_features) if tracked else None)
+        # A float, because buffers may be averaged over ranks.
+        counted = tracked and momentum is None
+        self.register_buffer("num_batches_tracked", empty() if counted else None)
+        self.reset_parameters()
+
+    def reset_running_stats(self) -> None:
+        """Set the running mean to 0 and the running variance to 1."""
+        if self.running_mean is not None and self.running_var is not None:
+            self.running_mean.zero_()
+            self.running_var.fill_(1)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.zero_()
+
+    def reset_parameters(self) -> None:
+        """Set gamma to 1, beta to 0, the ratios to uniform, and reset the running statistics."""
+        self.reset_running_stats()
+        with torch.no_grad():
+            if self.weight is not None and self.bias is not None:
+                self.weight.fill_(1)
+                self.bias.zero_()
+            self.mean_weight.fill_(1)
+            self.var_weight.fill_(1)
+        self.choice = Choice(None, None)
+
+    def ratio_function(self, logits: Tensor) -> Tensor:
+        """Ratios of control parameters of shape (*, K): here their softmax."""
+        return logits.softmax(-1)
+
+    def ratios(self) -> tuple[Tensor, Tensor]:
+        """Ratios of the means and of the variances, each of shape (K,)."""
+        return self.ratio_function(self.mean_weight), self.ratio_function(self.var_weight)
+
+    @torch.no_grad()
+    def harden(self) -> None:
+        """Make the ratios one-hot at their largest entry; they no longer receive gradients."""
+        mean, var = (self.normalizers[int(r.argmax())] for r in self.ratios())
+        self.settle(Choice(mean, var))
+
+    @torch.no_grad()
+    def settle(self, choice: Choice) -> None:
+        """Make the ratios named in ``choice`` one-hot, and leave those that are None as they are."""
+        for logits, chosen in zip((self.mean_weight, self.var_weight), choice, strict=True):
+            if chosen is not None:
+                logits.fill_(-HARD_GAP)
+                logits[self.normalizers.index(chosen)] = 0
+        self.choice = Choice(choice.mean or self.choice.mean, choice.var or self.choice.var)
+
+    @torch.no_grad()
+    def release(self, confidence: float = 0.5) -> None:
+        """Let settled ratios learn again, from a soft start.
+
+        Args:
+            confidence: Ratio that the chosen statistics start from; the others share the rest.
+
+        Raises:
+            ValueError: The confidence does not lie in (0, 1).
+        """
+        if not 0 < confidence < 1:
+            raise ValueError(f"release: confidence is {confidence}; it must lie in (0, 1)")
+        count = len(self.normalizers)
+        for logits, chosen in zip((self.mean_weight, self.var_weight), self.choice, strict=True):
+            if chosen is not None and count > 1:
+                ratios = torch.full_like(logits, (1 - confidence) / (count - 1))
+                ratios[self.normalizers.index(chosen)] = confidence
+                logits.copy_(self._logits_of(ratios))
+        self.choice = Choice(None, None)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise a tensor of shape (N, C, *spatial)."""
+        self._check_input(input)
+        normalizers, mean_logits, var_logits = self._active(input)
+        batch = self.training and "bn" in normalizers
+        return functional.switch_norm(
+            input,
+            self.ratio_function(mean_logits),
+            self.ratio_function(var_logits),
+            self.weight,
+            self.bias,
+            self.running_mean,
+            self.running_var,
+            training=self.training,
+            momentum=self._running_weight() if batch else 0.0,
+            eps=self.eps,
+            normalizers=normalizers,
+            unbiased=self.unbiased,
+            process_group=self._process_group() if batch else None,
+        )
+
+    def extra_repr(self) -> str:
+        """Arguments that differ in what the layer computes."""
+        text = (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"normalizers={self.normalizers}"
+        )
+        text += ", unbiased=True" if self.unbiased else ""
+        return text + (f", choice={tuple(self.choice)}" if any(self.choice) else "")
+
+    def _logits_of(self, ratios: Tensor) -> Tensor:
+        """Control parameters whose ratios these are."""
+        return ratios.log()
+
+    def _process_group(self) -> ProcessGroup | None:
+        return None
+
+    def _active(self, input: Tensor) -> tuple[tuple[str, ...], Tensor, Tensor]:
+        """The normalizers that take part in this call, and their control parameters."""
+        first, last = 0, len(self.normalizers)
+        if input.dim() == 2 and "in" in self.normalizers:
+            first = 1
+        without_batch = self.normalizers[first : last - 1]
+        if self.training and all(c in without_batch and c != "bn" for c in self.choice):
+            last -= 1 if self.normalizers[-1] == "bn" else 0
+        if first == last:
+            raise ValueError(
+                f"{type(self).__name__}: input of shape {tuple(input.shape)} has no instance "
+                f"statistics, and the layer has no others (normalizers={self.normalizers})"
+            )
+        active = slice(first, last)
+        return self.normalizers[active], self.mean_weight[active], self.var_weight[active]
+
+    def _running_weight(self) -> float | Tensor:
+        if self.num_batches_tracked is None:
+            assert self.momentum is not None
+            return self.momentum
+        self.num_batches_tracked.add_(1)
+        return self.num_batches_tracked.reciprocal()
+
+    def _check_input(self, input: Tensor) -> None:
+        name = type(self).__name__
+        if input.dim() not in self._dims:
+            allowed = " or ".join(str(d) for d in self._dims)
+            raise ValueError(
+                f"{name}: input has shape {tuple(input.shape)}, {input.dim()} dimensions; "
+                f"it must have {allowed}"
+            )
+        if input.shape[1] != self.num_features:
+            raise ValueError(
+                f"{name}: input of shape {tuple(input.shape)} has {input.shape[1]} channels "
+                f"(dimension 1); the layer was made for {self.num_features}"
+            )
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            value = state_dict.get(prefix + name)
+            if value is not None and value.numel() == self.num_features:
+                state_dict[prefix + name] = value.reshape(-1)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        self.choice = Choice(*(self._settled(v) for v in (self.mean_weight, self.var_weight)))
+
+    def _settled(self, logits: Tensor) -> str | None:
+        values = logits.tolist() if logits.device.type != "meta" else []
+        best = max(range(len(values)), key=values.__getitem__, default=0)
+        others = [v for k, v in enumerate(values) if k != best]
+        if others and values[best] - max(others) >= _RECOGNISED_GAP:
+            return self.normalizers[best]
+        return None
+
+
+class SyncSwitchNorm(SwitchNorm):
+    """SN whose batch statistics are shared over the processes of a group.
+
+    One collective in the forward pass and one in the backward, on gloo and NCCL; ranks may hold
+    different numbers of samples and positions, or none. A layer whose choice of means and variances
+    both leave the batch out communicates nothing, and no longer updates its running statistics. In
+    one process it is :class:`SwitchNorm`.
+
+    Every rank has to run the layer, forward and backward, the same number of times.
+
+    Args:
+        num_features: Number of channels C.
+        eps: See :class:`SwitchNorm`.
+        momentum: See :class:`SwitchNorm`.
+        affine: See :class:`SwitchNorm`.
+        process_group: Processes to synchronise over, None for all.
+        **kwargs: See :class:`SwitchNorm`.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        *,
+        process_group: ProcessGroup | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, **kwargs)
+        self.process_group = process_group
+
+    def _process_group(self) -> ProcessGroup | None:
+        return sync.synchronizing_group(self.process_group)
+
+
+class SwitchNorm1d(SwitchNorm):
+    """:class:`SwitchNorm` for inputs of shape (N, C) or (N, C, L)."""
+
+    _dims = (2, 3)
+
+
+class SwitchNorm2d(SwitchNorm):
+    """:class:`SwitchNorm` for inputs of shape (N, C, H, W)."""
+
+    _dims = (4,)
+
+
+class SwitchNorm3d(SwitchNorm):
+    """:class:`SwitchNorm` for inputs of shape (N, C, D, H, W)."""
+
+    _dims = (5,)
+
+
+class SyncSwitchNorm1d(SyncSwitchNorm):
+    """:class:`SyncSwitchNorm` for inputs of shape (N, C) or (N, C, L)."""
+
+    _dims = (2, 3)
+
+
+class SyncSwitchNorm2d(SyncSwitchNorm):
+    """:class:`SyncSwitchNorm` for inputs of shape (N, C, H, W)."""
+
+    _dims = (4,)
+
+
+class SyncSwitchNorm3d(SyncSwitchNorm):
+    """:class:`SyncSwitchNorm` for inputs of shape (N, C, D, H, W)."""
+
+    _dims = (5,)
+
+
+def switch_norm_layers(model: nn.Module) -> Iterator[tuple[str, SwitchNorm]]:
+    """Name and layer of every switchable normalisation layer of a model, sparse ones included."""
+    return ((name, m) for name, m in model.named_modules() if isinstance(m, SwitchNorm))
+
+
+def harden(model: nn.Module) -> int:
+    """Make the ratios of every layer one-hot at their largest entry; returns the layer count."""
+    layers = [layer for _, layer in switch_norm_layers(model)]
+    for layer in layers:
+        layer.harden()
+    return len(layers)
+
+
+def release(model: nn.Module, confidence: float = 0.5) -> int:
+    """Let the settled ratios of every layer learn again; returns how many layers had any.
+
+    Args:
+        model: Any module.
+        confidence: Ratio that the chosen statistics start from; the others share the rest.
+    """
+    settled = [layer for _, layer in switch_norm_layers(model) if any(layer.choice)]
+    for layer in settled:
+        layer.release(confidence)
+    return len(settled)

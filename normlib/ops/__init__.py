@@ -1,0 +1,1 @@
+"""Operators behind :func:`normlib.functional.switch_norm`: passes, autograd, collectives, backends."""

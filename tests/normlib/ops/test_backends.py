@@ -1,0 +1,242 @@
+"""Every backend against the reference, in float64 and in the data types people train in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor
+
+import normlib
+from normlib.functional import switch_norm
+from normlib.ops import autograd, eager, eager_cpu
+from normlib.ops.registration import BACKENDS
+from normlib.ops.settings import Settings
+
+PASSES = {"eager": eager, "eager_cpu": eager_cpu}
+SHAPES = [
+    (4, 6, 5, 7),
+    (2, 3, 4, 5, 6),
+    (5, 7, 9),
+    (3, 33, 1, 1),
+    (1, 5, 3, 3),
+    (4, 1, 3, 3),
+    (2, 48, 40, 40),
+    (3, 5, 300, 301),
+]
+SUBSETS = [("in", "ln", "bn"), ("in", "ln"), ("ln", "bn"), ("in", "bn"), ("in",), ("ln",), ("bn",)]
+NAMES = ["y", "dx", "d mean ratios", "d var ratios", "dgamma", "dbeta", "batch mean", "batch var"]
+
+
+def tensors(shape, dtype=torch.float64, order="contiguous", mean=3.0, std=2.0, ratios=3):
+    x = torch.randn(shape, dtype=torch.float64) * std + mean
+    grad = torch.randn(shape, dtype=torch.float64)
+    x, grad = (arrange(t, order).to(dtype) for t in (x, grad))
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    w1, w2 = (torch.rand(ratios, dtype=wide).softmax(0) for _ in range(2))
+    gamma, beta = (torch.randn(shape[1], dtype=wide) for _ in range(2))
+    return x, grad, w1, w2, gamma, beta
+
+
+def arrange(x: Tensor, order: str) -> Tensor:
+    if order == "channels_last" and x.dim() > 2:
+        return x.movedim(1, -1).contiguous().movedim(-1, 1)
+    if order == "strided":
+        wide = x.new_full((*x.shape[:-1], 2 * x.shape[-1] + 1), float("nan"))
+        wide[..., 1::2] = x
+        return wide[..., 1::2]
+    return x.clone()
+
+
+def evaluate(function, x, grad, *parameters, fixed=(None, None), settings=None):
+    leaves = [t.detach().clone().requires_grad_() for t in parameters]
+    x = x.detach().requires_grad_()
+    y, mean, var, _ = function(x, *leaves, *fixed, settings or Settings())
+    grads = torch.autograd.grad(y, [x, *leaves], grad)
+    return [y, *grads] + ([mean, var] if mean is not None else [])
+
+
+def run(passes):
+    def function(*args):
+        return autograd.switch_norm(*args, passes=PASSES[passes])
+
+    return function
+
+
+def assert_close(actual, expected, tolerance):
+    for name, a, e in zip(NAMES, actual, expected, strict=False):
+        assert a.shape == e.shape, name
+        scale = max(e.double().abs().max().item(), 1e-3) if e.numel() else 1.0
+        error = (a.double() - e.double()).abs().max().item() if e.numel() else 0.0
+        assert error <= tolerance * scale, f"{name}: error {error:.2e}, scale {scale:.2e}"
+
+
+@pytest.mark.parametrize("order", ["contiguous", "channels_last", "strided"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("passes", PASSES)
+def test_equals_reference_in_float64(passes, shape, order):
+    x, *rest = tensors(shape, order=order)
+    for unbiased in (False, True):
+        settings = Settings(unbiased=unbiased)
+        expected = evaluate(BACKENDS["reference"], x, *rest, settings=settings)
+        actual = evaluate(run(passes), x, *rest, settings=settings)
+        assert_close(actual, expected, 1e-11)
+        if order != "strided":
+            assert actual[0].stride() == x.stride()
+            assert actual[1].stride() == x.stride()
+
+
+@pytest.mark.parametrize("normalizers", SUBSETS, ids="-".join)
+@pytest.mark.parametrize("passes", PASSES)
+def test_every_subset_in_training_and_with_fixed_batch_statistics(passes, normalizers):
+    settings = Settings(normalizers)
+    fixed = (torch.randn(6, dtype=torch.float64), torch.rand(6, dtype=torch.float64) + 0.5)
+    arguments = tensors((3, 6, 4, 5), ratios=len(normalizers))
+    for statistics in ((None, None), fixed):
+        expected = evaluate(
+            BACKENDS["reference"], *arguments, fixed=statistics, settings=settings
+        )
+        actual = evaluate(run(passes), *arguments, fixed=statistics, settings=settings)
+        assert_close(actual, expected, 1e-12)
+
+
+@pytest.mark.parametrize("passes", PASSES)
+def test_two_dimensional_input(passes):
+    arguments = tensors((6, 5), ratios=2)
+    settings = Settings(("ln", "bn"))
+    expected = evaluate(BACKENDS["reference"], *arguments, settings=settings)
+    assert_close(evaluate(run(passes), *arguments, settings=settings), expected, 1e-12)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 3, 3), (2, 4, 0, 3), (0, 4)], ids=str)
+@pytest.mark.parametrize("backend", ["reference", *PASSES])
+def test_input_without_elements(backend, shape):
+    settings = Settings(("ln", "bn")) if len(shape) == 2 else Settings()
+    function = BACKENDS["reference"] if backend == "reference" else run(backend)
+    results = evaluate(function, *tensors(shape, ratios=len(settings.normalizers)), settings=settings)
+    assert results[0].shape == results[1].shape == shape
+    for name, gradient in zip(NAMES[2:6], results[2:6], strict=True):
+        assert torch.equal(gradient, torch.zeros_like(gradient)), name
+
+
+@pytest.mark.parametrize("order", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("mean", [3.0, 200.0])
+@pytest.mark.parametrize("shape", [(4, 64, 28, 28), (2, 3, 4, 20, 20), (8, 96, 7, 7)], ids=str)
+@pytest.mark.parametrize("passes", PASSES)
+def test_float32_within_1e_5_also_far_from_zero(passes, shape, mean, order):
+    """At a mean of 100 standard deviations, where E[x^2] - E[x]^2 would lose every digit.
+
+    The upstream gradient follows x, and gamma is positive, so that the ratio gradients, sums over
+    all samples and channels, do not cancel.
+    """
+    x, grad, w1, w2, gamma, beta = tensors(shape, torch.float32, order, mean=mean)
+    rest = (grad + (x - mean) / 2, w1, w2, gamma.abs() + 0.5, beta)
+    expected = evaluate(BACKENDS["reference"], *(t.double() for t in (x, *rest)))
+    assert_close(evaluate(run(passes), x, *rest), expected, 1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("passes", PASSES)
+def test_half_precision_keeps_statistics_in_float32(passes, dtype):
+    x, grad, *rest = tensors((4, 16, 12, 12), dtype)
+    expected = evaluate(BACKENDS["reference"], *(t.double() for t in (x, grad, *rest)))
+    actual = evaluate(run(passes), x, grad, *rest)
+    assert actual[0].dtype == actual[1].dtype == dtype
+    assert all(t.dtype == torch.float32 for t in actual[2:])
+    assert_close(actual[:2], expected[:2], 2 * torch.finfo(dtype).eps)
+    for k in range(2, len(actual)):
+        assert_close([actual[k]], [expected[k]], 1e-4)
+
+
+@pytest.mark.parametrize("passes", PASSES)
+def test_gradcheck(passes):
+    x, _, *parameters = tensors((3, 4, 2, 3))
+    leaves = [t.requires_grad_() for t in (x, *parameters)]
+    for normalizers in (("in", "ln", "bn"), ("in", "ln")):
+        settings = Settings(normalizers)
+        k = len(normalizers)
+
+        def function(x, w1, w2, gamma, beta, settings=settings, k=k):
+            return run(passes)(x, w1[:k], w2[:k], gamma, beta, None, None, settings)[0]
+
+        assert torch.autograd.gradcheck(function, leaves)
+
+
+def test_non_finite_values_spread_to_the_statistics_they_enter_and_no_further():
+    x = torch.randn(3, 4, 5, 5)
+    x[1, 2, 0, 0] = float("inf")
+    half = torch.tensor([0.5, 0.5])
+    for normalizers, touched in [
+        (("in",), lambda y: y[1, 2]),
+        (("in", "ln"), lambda y: y[1]),
+        (("in", "bn"), lambda y: y[:, 2]),
+    ]:
+        ratios = half[: len(normalizers)] * (2 / len(normalizers))
+        y = switch_norm(x, ratios, ratios, normalizers=normalizers)
+        assert not torch.isfinite(touched(y)).any()
+        finite = torch.ones_like(y, dtype=torch.bool)
+        touched(finite).fill_(False)
+        assert torch.isfinite(y[finite]).all()
+
+
+def test_saves_the_input_and_no_second_tensor_of_its_size():
+    layer = normlib.SwitchNorm(64)
+    x = torch.randn(8, 64, 28, 28, requires_grad=True)
+    saved: dict[int, int] = {}
+
+    def pack(tensor):
+        saved[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        layer(x)
+    assert x.data_ptr() in saved
+    assert sum(saved.values()) <= 1.05 * x.untyped_storage().nbytes()
+
+
+def test_second_derivative_is_refused_by_eager_and_served_by_the_reference():
+    layer = normlib.SwitchNorm(4).double()
+    x = torch.randn(2, 4, 3, 3, dtype=torch.float64, requires_grad=True)
+    (dx,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        dx.sum().backward()
+    with normlib.use_backend("reference"):
+        assert torch.autograd.gradgradcheck(layer, [x])
+
+
+def test_the_backend_in_use_can_be_read_and_forced():
+    assert normlib.backend().name == "eager"
+    assert normlib.backend().reason
+    with normlib.use_backend("reference"):
+        assert normlib.backend().name == "reference"
+    assert normlib.backend().name == "eager"
+    with pytest.raises(ValueError, match="'cudnn'.*eager, reference"), normlib.use_backend("cudnn"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("reference", "reference"), ("nope", "NORMLIB_BACKEND is 'nope'; the backends are eager")],
+)
+def test_the_environment_forces_a_backend(value, expected):
+    code = "import normlib; print(normlib.backend().name)"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "NORMLIB_BACKEND": value},
+        capture_output=True,
+        text=True,
+    )
+    assert expected in result.stdout + result.stderr
+
+
+def test_import_needs_torch_alone():
+    code = """
+import sys
+import normlib
+heavy = {"mmengine", "mmcv", "mmdet", "mmseg", "torchvision", "cv2", "pycocotools"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
