@@ -57,9 +57,7 @@ class _SwitchNorm(torch.autograd.Function):
         shift = torch.zeros_like(mean) if bias is None else bias.to(mean.dtype).expand_as(mean)
         y = passes.apply(x, mixture.mixed_mean, scale, shift)
 
-        ctx.save_for_backward(
-            x, mean, var, bn_mean, bn_var, total, mean_ratios, var_ratios, weight
-        )
+        ctx.save_for_backward(x, mean, var, bn_mean, bn_var, total, mean_ratios, var_ratios, weight)
         ctx.settings = settings
         ctx.passes = passes
         ctx.bias_dtype = None if bias is None else bias.dtype
@@ -208,7 +206,10 @@ def _ratio_gradient(
     grad_mixed: Tensor, parts: dict[str, Tensor | None], settings: Settings
 ) -> Tensor:
     return torch.stack(
-        [(grad_mixed * cast(Tensor, parts[normalizer])).sum() for normalizer in settings.normalizers]
+        [
+            (grad_mixed * cast(Tensor, parts[normalizer])).sum()
+            for normalizer in settings.normalizers
+        ]
     )
 
 

@@ -18,7 +18,7 @@ from normlib.ops.reference import accumulation_dtype
 
 # Elements of a block: few enough to stay in cache between the steps of a sweep, enough to hide the
 # cost of a call.
-_BLOCK = 1 << 18
+_BLOCK = 1 << 20
 
 
 def statistics(x: Tensor) -> tuple[Tensor, Tensor]:

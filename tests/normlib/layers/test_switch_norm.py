@@ -36,9 +36,7 @@ def test_the_output_may_be_modified_in_place(memory_format):
     torch.testing.assert_close(actual, expected)
 
 
-@pytest.mark.parametrize(
-    ("suffix", "allowed"), [("1d", {2, 3}), ("2d", {4}), ("3d", {5})]
-)
+@pytest.mark.parametrize(("suffix", "allowed"), [("1d", {2, 3}), ("2d", {4}), ("3d", {5})])
 @pytest.mark.parametrize("layer", LAYERS)
 def test_aliases_check_the_number_of_dimensions(layer, suffix, allowed):
     name = layer.__name__ + suffix

@@ -96,9 +96,7 @@ def test_every_subset_in_training_and_with_fixed_batch_statistics(passes, normal
     fixed = (torch.randn(6, dtype=torch.float64), torch.rand(6, dtype=torch.float64) + 0.5)
     arguments = tensors((3, 6, 4, 5), ratios=len(normalizers))
     for statistics in ((None, None), fixed):
-        expected = evaluate(
-            BACKENDS["reference"], *arguments, fixed=statistics, settings=settings
-        )
+        expected = evaluate(BACKENDS["reference"], *arguments, fixed=statistics, settings=settings)
         actual = evaluate(run(passes), *arguments, fixed=statistics, settings=settings)
         assert_close(actual, expected, 1e-12)
 
@@ -116,7 +114,9 @@ def test_two_dimensional_input(passes):
 def test_input_without_elements(backend, shape):
     settings = Settings(("ln", "bn")) if len(shape) == 2 else Settings()
     function = BACKENDS["reference"] if backend == "reference" else run(backend)
-    results = evaluate(function, *tensors(shape, ratios=len(settings.normalizers)), settings=settings)
+    results = evaluate(
+        function, *tensors(shape, ratios=len(settings.normalizers)), settings=settings
+    )
     assert results[0].shape == results[1].shape == shape
     for name, gradient in zip(NAMES[2:6], results[2:6], strict=True):
         assert torch.equal(gradient, torch.zeros_like(gradient)), name
