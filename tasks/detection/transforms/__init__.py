@@ -1,0 +1,5 @@
+"""Detection transforms."""
+
+from .loading import LoadImageChecked
+
+__all__ = ["LoadImageChecked"]

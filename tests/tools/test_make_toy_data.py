@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def _run(*arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "tools/make_toy_data.py", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_coco(tmp_path: Path) -> None:
+    out = tmp_path / "toy"
+    options = ("--train", 3, "--val", 2, "--size", 64, "--seed", 5)
+    made = _run("coco", out, *options)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout == f"made {out}: 3 training and 2 validation pictures\n"
+    assert len(list((out / "train").iterdir())) == 3
+
+    again = _run("coco", out, *options)
+    assert again.returncode == 0
+    assert "is there already" in again.stdout
+
+    other = _run("coco", out, "--size", 96)
+    assert other.returncode == 1
+    assert other.stdout == ""
+    assert other.stderr.startswith(f"make_toy_data: {out} holds a toy set of other parameters")
+    assert _run("coco", out, "--train", 1, "--val", 1, "--force").returncode == 0
+    assert len(list((out / "train").iterdir())) == 1
+
+
+def test_wrong_arguments(tmp_path: Path) -> None:
+    wrong = _run("coco", tmp_path / "toy", "--train", 0)
+    assert wrong.returncode == 1
+    assert wrong.stderr == "make_toy_data: train is 0; it must be at least 1\n"
+    assert list(tmp_path.iterdir()) == []
