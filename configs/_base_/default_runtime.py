@@ -1,0 +1,32 @@
+"""What every run shares: registries, hooks, environment, logging and loading of weights."""
+
+custom_imports = dict(imports=["normlib.openmmlab", "tasks.detection"], allow_failed_imports=False)
+default_scope = "mmdet"
+
+default_hooks = dict(
+    timer=dict(type="IterTimerHook"),
+    logger=dict(type="LoggerHook", interval=50),
+    param_scheduler=dict(type="ParamSchedulerHook"),
+    checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=3),
+    sampler_seed=dict(type="DistSamplerSeedHook"),
+    visualization=dict(type="DetVisualizationHook"),
+    metrics=dict(type="MetricsFileHook"),
+)
+
+launcher = "none"
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
+    dist_cfg=dict(backend="nccl"),
+)
+
+visualizer = dict(
+    type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer"
+)
+log_processor = dict(type="LogProcessor", window_size=50, by_epoch=True)
+log_level = "INFO"
+
+load_from = None
+resume = False
+# Regular expressions of model keys that a checkpoint may lack; any other misfit is an error.
+allow_missing_weights = []

@@ -1,0 +1,24 @@
+"""Faster R-CNN R50-FPN, SN in backbone and FPN, box head without norm.
+
+Command: tools/dist_train.sh configs/detection/faster-rcnn_r50-sn_fpn-2fc_8xb2-2x_coco.py 8
+Hardware: 8 GPUs, 2 images each
+Published: box AP 39.10 (SwitchNorm_Detection README, row 'R-50-FPN faster SN-(8,2)'; d6)
+Measured: not measured
+Weights: checkpoints/resnet50_sn_8x2.pth: ImageNet SN (8,2), see tasks/detection/README.md
+"""
+
+_base_ = [
+    "../_base_/models/faster-rcnn_r50_fpn.py",
+    "../_base_/datasets/coco_detection.py",
+    "../_base_/schedules/detection_2x.py",
+    "../_base_/default_runtime.py",
+]
+
+norm_cfg = dict(
+    backbone=dict(type="SN", momentum=0.003),
+    neck=dict(type="SN", momentum=0.003),
+)
+model = dict(
+    backbone=dict(init_cfg=dict(checkpoint="checkpoints/resnet50_sn_8x2.pth")),
+    roi_head=dict(bbox_head=dict(type="Shared2FCBBoxHead")),
+)

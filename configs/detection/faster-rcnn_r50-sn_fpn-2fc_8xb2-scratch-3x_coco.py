@@ -1,0 +1,24 @@
+"""Faster R-CNN R50-FPN, SN in backbone and FPN, from scratch, the released 3x recipe.
+
+Command: tools/dist_train.sh configs/detection/faster-rcnn_r50-sn_fpn-2fc_8xb2-scratch-3x_coco.py 8
+Hardware: 8 GPUs, 2 images each
+Published: none published
+Measured: not measured
+Weights: none, trained from scratch with no stage frozen
+"""
+
+_base_ = [
+    "../_base_/models/faster-rcnn_r50_fpn.py",
+    "../_base_/datasets/coco_detection.py",
+    "../_base_/schedules/detection_3x.py",
+    "../_base_/default_runtime.py",
+]
+
+norm_cfg = dict(
+    backbone=dict(type="SN", momentum=0.003),
+    neck=dict(type="SN", momentum=0.003),
+)
+model = dict(
+    backbone=dict(frozen_stages=-1, init_cfg=None),
+    roi_head=dict(bbox_head=dict(type="Shared2FCBBoxHead")),
+)

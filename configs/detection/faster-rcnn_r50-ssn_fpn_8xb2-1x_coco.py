@@ -1,0 +1,14 @@
+"""Faster R-CNN R50-FPN, SSN in backbone, FPN and box head.
+
+Command: tools/dist_train.sh configs/detection/faster-rcnn_r50-ssn_fpn_8xb2-1x_coco.py 8
+Hardware: 8 GPUs, 2 images each
+Published: none published
+Measured: not measured
+Weights: checkpoints/resnet50_sn_8x2.pth: ImageNet SN (8,2), see tasks/detection/README.md
+"""
+
+_base_ = "./faster-rcnn_r50-sn_fpn_8xb2-1x_coco.py"
+
+norm_cfg = dict(type="SSN")
+optim_wrapper = dict(paramwise_cfg=dict(control_lr_mult=0.1, control_clip_grad=1.0))
+custom_hooks = [dict(type="SparseScheduleHook")]

@@ -1,0 +1,236 @@
+"""The results of a task: read from its metafile, written as tables into its README.
+
+A metafile holds the published figures and the measured ones apart. The README beside it repeats
+them between two markers, so that no figure is written by hand in two places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+BEGIN = "<!-- results: begin (written by tools/update_tables.py from metafile.yml) -->"
+END = "<!-- results: end -->"
+NOT_MEASURED = "not measured"
+
+
+class MetafileError(ValueError):
+    """A metafile, or the README that repeats it, is not as it should be."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """Figures of the authors: where they stand, and which notes of doubt belong to them."""
+
+    source: str
+    metrics: dict[str, float]
+    discrepancies: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Model:
+    """One config with its published and its measured figures."""
+
+    name: str
+    collection: str
+    config: str
+    metadata: dict[str, Any]
+    published: Published | None
+    measured: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Models that are compared in one table, and the setting that they share."""
+
+    name: str
+    setting: str
+
+
+@dataclass(frozen=True)
+class Metafile:
+    """The content of one `metafile.yml`."""
+
+    path: Path
+    collections: tuple[Collection, ...]
+    models: tuple[Model, ...]
+    discrepancies: dict[str, str]
+
+    @property
+    def readme(self) -> Path:
+        """The README that repeats this metafile."""
+        return self.path.with_name("README.md")
+
+
+def read_metafile(path: str | Path) -> Metafile:
+    """Reads and checks a metafile.
+
+    Raises:
+        MetafileError: If the file is missing, is not YAML, lacks a key, names an unknown
+            collection or discrepancy, or lists a model twice.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MetafileError(f"{path}: cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        raise MetafileError(f"{path}: not YAML: {error}") from None
+    collections = tuple(
+        Collection(_get(entry, "Name", path, "a collection"), entry.get("Setting", ""))
+        for entry in _get(content, "Collections", path, "the file")
+    )
+    metafile = Metafile(
+        path=path,
+        collections=collections,
+        models=tuple(_model(entry, path) for entry in _get(content, "Models", path, "the file")),
+        discrepancies=content.get("Discrepancies", {}),
+    )
+    _check_references(metafile)
+    return metafile
+
+
+def render_tables(metafile: Metafile) -> str:
+    """Returns one Markdown table per collection, followed by the notes that they refer to."""
+    blocks = [
+        _table(metafile, collection)
+        for collection in metafile.collections
+        if any(model.collection == collection.name for model in metafile.models)
+    ]
+    notes = [f"- {key}: {text}" for key, text in metafile.discrepancies.items()]
+    if notes:
+        blocks.append("\n".join(["Where the sources disagree:", "", *notes]))
+    return "\n\n".join(blocks)
+
+
+def updated_readme(metafile: Metafile) -> str:
+    """Returns the text of the README with its tables written anew.
+
+    Raises:
+        MetafileError: If there is no README beside the metafile, or it lacks the markers.
+    """
+    readme = metafile.readme
+    if not readme.is_file():
+        raise MetafileError(f"{readme}: missing; the tables of {metafile.path} belong into it")
+    text = readme.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise MetafileError(
+            f"{readme}: needs the two lines\n  {BEGIN}\n  {END}\nonce each and in this order"
+        )
+    before = text[: text.index(BEGIN)]
+    after = text[text.index(END) + len(END) :]
+    return f"{before}{BEGIN}\n\n{render_tables(metafile)}\n\n{END}{after}"
+
+
+def update_readmes(metafiles: Iterable[str | Path], write: bool) -> list[Path]:
+    """Brings the README beside each metafile up to date.
+
+    Args:
+        metafiles: Paths of the metafiles.
+        write: Whether to write the READMEs, or only to compare.
+
+    Returns:
+        The READMEs that were out of date.
+    """
+    # All are rendered before one is written: an error leaves every file as it was.
+    rendered = {}
+    for path in metafiles:
+        metafile = read_metafile(path)
+        rendered[metafile.readme] = updated_readme(metafile)
+    stale = [readme for readme, text in rendered.items() if readme.read_text("utf-8") != text]
+    if write:
+        for readme in stale:
+            readme.write_text(rendered[readme], encoding="utf-8")
+    return stale
+
+
+def _get(entry: Any, key: str, path: Path, owner: str) -> Any:
+    if not isinstance(entry, dict) or key not in entry:
+        raise MetafileError(f"{path}: {owner} has no '{key}'")
+    return entry[key]
+
+
+def _model(entry: Any, path: Path) -> Model:
+    name = _get(entry, "Name", path, "a model")
+    published = None
+    if "Published" in entry:
+        source = entry["Published"]
+        published = Published(
+            source=_get(source, "Source", path, f"'Published' of {name}"),
+            metrics=_get(source, "Metrics", path, f"'Published' of {name}"),
+            discrepancies=tuple(source.get("Discrepancies", ())),
+        )
+    measured: dict[str, float] = {}
+    for result in _get(entry, "Results", path, name):
+        measured.update(_get(result, "Metrics", path, f"'Results' of {name}"))
+    return Model(
+        name=name,
+        collection=_get(entry, "In Collection", path, name),
+        config=_get(entry, "Config", path, name),
+        metadata=_get(entry, "Metadata", path, name),
+        published=published,
+        measured=measured,
+    )
+
+
+def _check_references(metafile: Metafile) -> None:
+    known = [collection.name for collection in metafile.collections]
+    seen = set()
+    for model in metafile.models:
+        if model.name in seen:
+            raise MetafileError(f"{metafile.path}: {model.name} is listed twice")
+        seen.add(model.name)
+        if model.collection not in known:
+            raise MetafileError(
+                f"{metafile.path}: {model.name} is in collection '{model.collection}', "
+                f"which is none of {known}"
+            )
+        for key in model.published.discrepancies if model.published else ():
+            if key not in metafile.discrepancies:
+                raise MetafileError(
+                    f"{metafile.path}: {model.name} refers to note '{key}', "
+                    f"but 'Discrepancies' has only {sorted(metafile.discrepancies)}"
+                )
+
+
+def _table(metafile: Metafile, collection: Collection) -> str:
+    models = [model for model in metafile.models if model.collection == collection.name]
+    figures = [
+        figures
+        for model in models
+        for figures in (model.measured, model.published.metrics if model.published else {})
+    ]
+    # The sub-columns (AP50, ...) stay in the metafile.
+    metrics = [key for key in ("box AP", "mask AP") if any(key in entry for entry in figures)]
+    titles = ["Config", *models[0].metadata]
+    titles += [f"published {key}" for key in metrics] + ["source"]
+    titles += [f"measured {key}" for key in metrics]
+    lines = [f"### {collection.name}", "", collection.setting, ""] if collection.setting else []
+    lines += [_line(titles), _line(["---"] * len(titles))]
+    lines += [_line(_cells(model, metrics, metafile)) for model in models]
+    return "\n".join(lines)
+
+
+def _cells(model: Model, metrics: list[str], metafile: Metafile) -> list[str]:
+    up = "../" * len(Path(model.config).parent.parts)
+    cells = [f"[{model.name}]({up}{model.config})", *(str(v) for v in model.metadata.values())]
+    if model.published:
+        cells += [_figure(model.published.metrics.get(key), "") for key in metrics]
+        cells.append("; ".join([model.published.source, *model.published.discrepancies]))
+    else:
+        cells += ["" for _ in metrics] + ["none published"]
+    return cells + [_figure(model.measured.get(key), NOT_MEASURED) for key in metrics]
+
+
+def _figure(value: float | None, absent: str) -> str:
+    if value is None:
+        return absent
+    return f"{value:.1f}" if round(value, 1) == value else f"{value:.2f}"
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
