@@ -35,7 +35,8 @@ def switch_norm(
 ) -> Tensor:
     r"""Normalise with a mixture of instance, layer and batch statistics.
 
-    .. math:: y = \gamma \frac{x - \sum_k w_k \mu_k}{\sqrt{\sum_k w'_k \sigma_k^2 + \epsilon}} + \beta
+    .. math::
+        y = \gamma \frac{x - \sum_k w_k \mu_k}{\sqrt{\sum_k w'_k \sigma_k^2 + \epsilon}} + \beta
 
     as in Luo et al., "Differentiable Learning-to-Normalize via Switchable Normalization"
     (arXiv 1806.10779), equations 3 to 5. Statistics are float32 (float64 for float64 input).
@@ -124,7 +125,8 @@ def sparsestmax(logits: Tensor, radius: float | Tensor) -> Tensor:
 
     Args:
         logits: Tensor of shape (*, K).
-        radius: Radius of the sphere around the centre, at least 0; a number or a tensor of shape ().
+        radius: Radius of the sphere around the centre, at least 0; a number or a tensor of
+            shape ().
 
     Returns:
         Tensor of the same shape, non-negative and of sum 1 over the last dimension.

@@ -150,7 +150,7 @@ class SwitchNorm(nn.Module):
 
     @torch.no_grad()
     def settle(self, choice: Choice) -> None:
-        """Make the ratios named in ``choice`` one-hot, and leave those that are None as they are."""
+        """Make the ratios named in ``choice`` one-hot; where it is None they stay as they are."""
         for logits, chosen in zip((self.mean_weight, self.var_weight), choice, strict=True):
             if chosen is not None:
                 logits.fill_(-HARD_GAP)

@@ -1,1 +1,1 @@
-"""Operators behind :func:`normlib.functional.switch_norm`: passes, autograd, collectives, backends."""
+"""What is behind :func:`normlib.functional.switch_norm`: passes, autograd, collectives, choice."""

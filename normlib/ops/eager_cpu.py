@@ -2,9 +2,9 @@
 
 They are several times faster there than the reductions the formulas call for. Every pass works on a
 view of ``x`` in the order of memory with the positions as dimension 1: (N * C, S) where the
-positions of a channel lie together, (N, S, C) where the channels of a position do. It takes the view
-block by block, so that the steps of a sweep, and the float32 copy of half-precision input, meet in
-cache.
+positions of a channel lie together, (N, S, C) where the channels of a position do. It takes the
+view block by block, so that the steps of a sweep, and the float32 copy of half-precision input,
+meet in cache.
 """
 
 from __future__ import annotations
