@@ -136,33 +136,46 @@ def sparsestmax(logits: Tensor, radius: float | Tensor) -> Tensor:
     """
     if not isinstance(radius, Tensor) and radius < 0:
         raise ValueError(f"sparsestmax: radius is {radius}; it must be 0 or more")
-    squared_radius = torch.zeros_like(logits[..., :1]) + radius * radius
-    done = torch.zeros_like(squared_radius, dtype=torch.bool)
-    result, centre = _project(logits)[::2]
-    for _ in range(logits.shape[-1]):
-        point, offset, face_centre = _project(logits)
-        squared_radius = squared_radius - (face_centre - centre).square().sum(-1, keepdim=True)
-        squared_distance = offset.square().sum(-1, keepdim=True)
-        inside = (squared_distance < squared_radius) & (squared_distance > 0)
-        scale = torch.where(inside, squared_radius / squared_distance.where(inside, 1), 1).sqrt()
-        pushed = torch.where(inside, face_centre + scale * offset, point)
-        result = torch.where(done, result, pushed)
-        done = done | (pushed >= 0).all(-1, keepdim=True)
-        logits, centre = pushed, face_centre
-    return result
+    logits = logits - logits.detach().amax(-1, keepdim=True)
+    with torch.no_grad():
+        face, final_radius = _final_face(logits, radius)
+    size = face.sum(-1, keepdim=True)
+    offset = face * (logits - (face * logits).sum(-1, keepdim=True) / size)
+    pushed = final_radius > 0
+    distance = offset.square().sum(-1, keepdim=True).where(pushed, 1).sqrt()
+    scale = (final_radius / distance).where(pushed, 1)
+    return (face / size + scale * offset).clamp(min=0)
 
 
-def _project(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sparsemax, its offset from the centre of the face it lies in, and that centre.
+def _final_face(logits: Tensor, radius: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Face of the simplex on which SparsestMax ends, and the radius it is pushed to there.
 
-    The offset is taken from the logits, in which it is exactly 0 where they are equal.
+    Every face on the way spans the largest n logits for some n. With m the size of the sparsemax's
+    support, the squared radius left on a face of size n is r^2 - 1/n + 1/m, and the procedure ends
+    on the largest face on which the point at that radius has no negative entry.
+
+    Args:
+        logits: Shape (*, K), with 0 as the largest entry.
+        radius: The radius at the start.
+
+    Returns:
+        The face as a mask of 0 and 1 of shape (*, K), and the radius of shape (*, 1), 0 where the
+        sparsemax stays as it is.
     """
-    point = sparsemax(logits)
-    support = (point > 0).to(point.dtype)
-    size = support.sum(-1, keepdim=True)
-    shifted = support * (logits - logits.detach().amax(-1, keepdim=True))
-    offset = support * (shifted - shifted.sum(-1, keepdim=True) / size)
-    return point, offset, support / size
+    ordered, order = logits.sort(dim=-1, descending=True)
+    n = torch.arange(1, logits.shape[-1] + 1, device=logits.device, dtype=logits.dtype)
+    total = ordered.cumsum(-1)
+    gap = total - n * ordered
+    spread = ordered.square().cumsum(-1) - total.square() / n
+    support = (gap < 1).to(logits.dtype).sum(-1, keepdim=True)
+    squared_radius = radius * radius - 1 / n + 1 / support
+    own_spread = spread.gather(-1, support.long() - 1)
+    pushed = (own_spread > 0) & (own_spread < radius * radius)
+    fits = (squared_radius * gap.square() <= spread) & (n <= support)
+    largest = (fits * n).amax(-1, keepdim=True).where(pushed, support)
+    face = torch.zeros_like(logits).scatter(-1, order, (n <= largest).to(logits.dtype))
+    final = squared_radius.gather(-1, largest.long() - 1).clamp(min=0).sqrt()
+    return face, final * (pushed & (largest > 1))
 
 
 def _update_running(

@@ -140,7 +140,7 @@ class SwitchNorm(nn.Module):
 
     def ratios(self) -> tuple[Tensor, Tensor]:
         """Ratios of the means and of the variances, each of shape (K,)."""
-        return self.ratio_function(self.mean_weight), self.ratio_function(self.var_weight)
+        return self._ratios_of(self.mean_weight, self.var_weight)
 
     @torch.no_grad()
     def harden(self) -> None:
@@ -184,8 +184,7 @@ class SwitchNorm(nn.Module):
         batch = self.training and "bn" in normalizers
         return functional.switch_norm(
             input,
-            self.ratio_function(mean_logits),
-            self.ratio_function(var_logits),
+            *self._ratios_of(mean_logits, var_logits),
             self.weight,
             self.bias,
             self.running_mean,
@@ -206,6 +205,10 @@ class SwitchNorm(nn.Module):
         )
         text += ", unbiased=True" if self.unbiased else ""
         return text + (f", choice={tuple(self.choice)}" if any(self.choice) else "")
+
+    def _ratios_of(self, mean_logits: Tensor, var_logits: Tensor) -> tuple[Tensor, Tensor]:
+        mean, var = self.ratio_function(torch.stack((mean_logits, var_logits))).unbind()
+        return mean, var
 
     def _logits_of(self, ratios: Tensor) -> Tensor:
         """Control parameters whose ratios these are."""

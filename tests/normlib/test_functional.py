@@ -43,7 +43,8 @@ def test_running_statistics_follow_momentum_and_serve_evaluation():
 def test_an_empty_batch_leaves_running_statistics_alone():
     mean, var = torch.full((4,), 2.0), torch.full((4,), 3.0)
     switch_norm(torch.empty(0, 4, 2, 2), UNIFORM, UNIFORM, running_mean=mean, running_var=var)
-    assert mean.eq(2).all() and var.eq(3).all()
+    assert mean.eq(2).all()
+    assert var.eq(3).all()
 
 
 def test_unbiased_is_the_arithmetic_of_the_released_layers():
@@ -110,6 +111,31 @@ def test_sparsemax_is_the_euclidean_projection():
     simplex = torch.stack([a, b, 1 - a - b], -1)[a + b <= 1]
     distances = torch.cdist(logits, simplex).min(1).values
     assert ((logits - projected).norm(dim=-1) <= distances + 1e-12).all()
+
+
+def sparsestmax_step_by_step(logits: list[float], radius: float) -> torch.Tensor:
+    """Shao et al., arXiv 1903.03793, algorithm 1, for one vector."""
+    point = sparsemax(torch.tensor(logits, dtype=torch.float64))
+    centre = (point > 0) / (point > 0).sum().double()
+    while True:
+        offset = point - centre
+        if offset.norm() >= radius or (point > 0).sum() == 1:
+            return point
+        pushed = centre + radius * offset / offset.norm()
+        if (pushed >= 0).all():
+            return pushed
+        point = sparsemax(pushed)
+        smaller = (point > 0) / (point > 0).sum().double()
+        radius = math.sqrt(max(radius**2 - (smaller - centre).square().sum().item(), 0))
+        centre = smaller
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 6])
+@pytest.mark.parametrize("radius", [0.0, 0.1, 0.3, 0.45, 0.6, 0.75, 0.9])
+def test_sparsestmax_is_the_published_procedure(radius, size):
+    logits = torch.cat([torch.randn(100, size) * s for s in (0.05, 0.3, 1.0)]).double()
+    expected = torch.stack([sparsestmax_step_by_step(z.tolist(), radius) for z in logits])
+    torch.testing.assert_close(sparsestmax(logits, radius), expected, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("radius", [0.0, 0.1, 0.41, 0.5, 0.72, 0.8])

@@ -3,10 +3,8 @@
 _base_ = "./detection_1x.py"
 
 train_cfg = dict(_delete_=True, type="IterBasedTrainLoop", max_iters=40, val_interval=40)
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=10),
-    dict(type="MultiStepLR", by_epoch=False, begin=0, end=40, milestones=[32], gamma=0.1),
-]
+# A constant rate after warm-up: any train_cfg.max_iters goes with it.
+param_scheduler = [dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=10)]
 # AdamW learns more than SGD in so few steps.
 optim_wrapper = dict(optimizer=dict(_delete_=True, type="AdamW", lr=1e-3, weight_decay=1e-4))
 auto_scale_lr = dict(base_batch_size=4)

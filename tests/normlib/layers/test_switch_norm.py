@@ -123,7 +123,8 @@ def test_cumulative_average():
     torch.testing.assert_close(norm.running_mean, means.mean(0))
     torch.testing.assert_close(norm.running_var, variances.mean(0))
     norm.reset_running_stats()
-    assert norm.running_mean.eq(0).all() and norm.running_var.eq(1).all()
+    assert norm.running_mean.eq(0).all()
+    assert norm.running_var.eq(1).all()
     assert norm.num_batches_tracked == 0
 
 
@@ -143,7 +144,8 @@ def test_zero_initialised_gamma():
     x = torch.randn(4, 6, 5, 3, requires_grad=True)
     y = norm(x)
     y.sum().backward()
-    assert y.eq(0).all() and x.grad.eq(0).all()
+    assert y.eq(0).all()
+    assert x.grad.eq(0).all()
     assert norm.weight.grad.isfinite().all()
 
 
@@ -218,7 +220,8 @@ def test_harden_picks_the_largest_ratio_and_ends_its_gradient(layer):
     assert normlib.harden(torch.nn.Sequential(norm)) == 1
     assert norm.choice == ("ln", "bn")
     mean, var = norm.ratios()
-    assert mean.tolist() == [0, 1, 0] and var.tolist() == [0, 0, 1]
+    assert mean.tolist() == [0, 1, 0]
+    assert var.tolist() == [0, 0, 1]
     optimizer = torch.optim.SGD(norm.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
     for _ in range(20):
         optimizer.zero_grad()
