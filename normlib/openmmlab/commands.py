@@ -1,0 +1,224 @@
+"""What the commands ``tools/train.py`` and ``tools/test.py`` do."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import HOOKS, METRICS, Registry
+
+from normlib.openmmlab import processes
+from normlib.openmmlab.errors import ConfigError
+from normlib.openmmlab.launch import build_runner, load_config
+from normlib.openmmlab.pretrained import check_weight_files
+
+_AMP = "AmpOptimWrapper"
+# Parts of a config that an evaluation has no use for; without them no hook can build them.
+_TRAINING = (
+    "train_dataloader",
+    "train_cfg",
+    "optim_wrapper",
+    "param_scheduler",
+    "val_dataloader",
+    "val_cfg",
+    "val_evaluator",
+)
+
+
+def train(
+    config: str,
+    work_dir: str | None = None,
+    amp: bool = False,
+    auto_scale_lr: bool = False,
+    resume: str | None = None,
+    options: dict[str, Any] | None = None,
+    launcher: str = "none",
+) -> None:
+    """Train what a config describes.
+
+    Args:
+        config: Path of the config.
+        work_dir: Where logs and checkpoints go; else the config's, else work_dirs/<config name>.
+        amp: Use mixed precision: float16 on GPUs, bfloat16 on the CPU.
+        auto_scale_lr: Scale the learning rate with the total batch size.
+        resume: A checkpoint to go on from, or 'auto' for the latest one of the work directory (from
+            the start if there is none).
+        options: Dotted config keys and their values.
+        launcher: Who started the processes.
+
+    Raises:
+        ConfigError: If the config or an option asks for what cannot be done.
+        CheckpointError: If weights are missing or do not fit.
+    """
+    cfg = load_config(config, options)
+    if work_dir is not None:
+        cfg.work_dir = work_dir
+    if amp:
+        _use_amp(cfg)
+    if auto_scale_lr:
+        if "base_batch_size" not in cfg.get("auto_scale_lr", {}):
+            raise ConfigError(
+                f"--auto-scale-lr: {config} does not say which batch size its learning rate is "
+                "for; add auto_scale_lr = dict(base_batch_size=16)"
+            )
+        cfg.auto_scale_lr.enable = True
+    if resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if resume == "auto" else resume
+    check_weight_files(cfg)
+    build_runner(cfg, launcher).train()
+
+
+def evaluate(
+    config: str,
+    checkpoint: str,
+    work_dir: str | None = None,
+    out: str | None = None,
+    show_dir: str | None = None,
+    tta: bool = False,
+    options: dict[str, Any] | None = None,
+    launcher: str = "none",
+) -> dict[str, float]:
+    """Evaluate a checkpoint, which must have every weight of the model.
+
+    Args:
+        config: Path of the config.
+        checkpoint: The weights.
+        work_dir: Where the log and metrics go; else the folder ``test`` of the config's, so that
+            the record of the training stays as it is.
+        out: Write the predictions in COCO format: for ``results.json``, ``results.bbox.json`` and,
+            with masks, ``results.segm.json``.
+        show_dir: Write the images with their predictions drawn there; in one process only.
+        tta: Augment at test time, as the config's tta_model and tta_pipeline say.
+        options: Dotted config keys and their values.
+        launcher: Who started the processes.
+
+    Returns:
+        The metrics.
+
+    Raises:
+        ConfigError: If the config or an option asks for what cannot be done.
+        CheckpointError: If weights are missing or do not fit.
+    """
+    cfg = load_config(config, options)
+    cfg.resume = False
+    cfg.load_from = checkpoint
+    cfg.allow_missing_weights = []
+    cfg.work_dir = work_dir or str(Path(cfg.work_dir, "test"))
+    for key in _TRAINING:
+        cfg.pop(key, None)
+    if "://" not in checkpoint and not Path(checkpoint).expanduser().is_file():
+        raise ConfigError(f"checkpoint {Path(checkpoint).expanduser().absolute()} does not exist")
+    if out is not None:
+        _write_predictions(cfg, out)
+    if show_dir is not None:
+        if processes.Place.of(launcher, os.environ).world_size > 1:
+            raise ConfigError("--show-dir: mmengine draws in one process only; take tools/test.py")
+        _draw_predictions(cfg, show_dir)
+    if tta:
+        _augment(cfg)
+    metrics: dict[str, float] = build_runner(cfg, launcher).test()
+    return metrics
+
+
+def exit_code(command: Callable[[], object]) -> int:
+    """Run a command for a shell: a mistake of the user's is one line, a bug keeps its traceback.
+
+    The process group, if the command has opened one, is closed.
+
+    Returns:
+        0; 2 after an error that is the user's to mend; 130 after an interrupt.
+    """
+    rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
+    where = "" if rank == "0" else f" (rank {rank})"
+    code = 0
+    try:
+        command()
+    except KeyboardInterrupt:
+        print(f"interrupted{where}", file=sys.stderr)
+        code = 130
+    except Exception as error:
+        if not _is_users(error):
+            raise
+        # A DataLoader worker puts the traceback before the message.
+        text = str(error).rpartition(f"{type(error).__qualname__}: ")[2].strip()
+        print(f"error{where}: {text}", file=sys.stderr)
+        _tell_torchrun(text)
+        code = 2
+    processes.stop(failed=code != 0)
+    return code
+
+
+def _tell_torchrun(text: str) -> None:
+    """Leave the message where torchrun, which prints a report of its own, looks for it."""
+    if path := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+        report = {"message": {"message": text, "extraInfo": {"timestamp": int(time.time())}}}
+        Path(path).write_text(json.dumps(report))
+
+
+def _is_users(error: Exception) -> bool:
+    """Errors of our own classes are written for the user, and so is an unknown registry name."""
+    if type(error).__module__.partition(".")[0] in ("normlib", "tasks"):
+        return True
+    return isinstance(error, KeyError) and "registry. Please check" in str(error)
+
+
+def _use_amp(cfg: Config) -> None:
+    kind = cfg.optim_wrapper.get("type", "OptimWrapper")
+    if kind not in ("OptimWrapper", _AMP):
+        raise ConfigError(f"--amp: optim_wrapper.type is {kind!r}; it replaces 'OptimWrapper' only")
+    cfg.optim_wrapper.type = _AMP
+    cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
+
+
+def _write_predictions(cfg: Config, out: str) -> None:
+    if not out.endswith(".json"):
+        raise ConfigError(f"--out {out}: predictions are written as COCO JSON; name a .json file")
+    evaluators = cfg.test_evaluator
+    evaluators = [evaluators] if isinstance(evaluators, dict) else evaluators
+    writers = [e for e in evaluators if _accepts(METRICS, cfg, e, "outfile_prefix")]
+    if not writers:
+        kinds = ", ".join(str(e["type"]) for e in evaluators)
+        raise ConfigError(f"--out: the test_evaluator ({kinds}) does not write COCO JSON")
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    for evaluator in writers:
+        evaluator["outfile_prefix"] = out.removesuffix(".json")
+
+
+def _draw_predictions(cfg: Config, show_dir: str) -> None:
+    hook = cfg.get("default_hooks", {}).get("visualization")
+    if hook is None:
+        raise ConfigError(
+            "--show-dir: the config has no hook that draws; add "
+            "default_hooks = dict(visualization=dict(type='DetVisualizationHook'))"
+        )
+    hook.draw = True
+    if _accepts(HOOKS, cfg, hook, "test_out_dir"):
+        hook.test_out_dir = str(Path(show_dir).absolute())
+    else:
+        cfg.visualizer.save_dir = str(Path(show_dir).absolute())
+
+
+def _augment(cfg: Config) -> None:
+    absent = [key for key in ("tta_model", "tta_pipeline") if key not in cfg]
+    if absent:
+        raise ConfigError(f"--tta: the config has no {' and no '.join(absent)}")
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+    dataset = cfg.test_dataloader.dataset
+    while "dataset" in dataset:
+        dataset = dataset.dataset
+    dataset.pipeline = cfg.tta_pipeline
+
+
+def _accepts(registry: Registry, cfg: Config, part: dict[str, Any], argument: str) -> bool:
+    """Whether the class that a part of the config names takes an argument."""
+    with registry.switch_scope_and_registry(cfg.get("default_scope")) as scoped:
+        cls = scoped.get(part["type"])
+    return cls is not None and argument in inspect.signature(cls).parameters

@@ -1,0 +1,117 @@
+"""From a config file to a Runner that is ready to train or test."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import FUNCTIONS, RUNNERS
+from mmengine.runner import Runner
+
+import normlib
+from normlib.openmmlab import processes
+from normlib.openmmlab.errors import ConfigError
+from normlib.openmmlab.norm_cfg import NormChange, apply_norm_cfg, check_model
+from normlib.openmmlab.pretrained import allow_missing_weights
+from normlib.openmmlab.runner import bare_model
+
+_NORM_CHANGES = "norm_changes"
+
+
+def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Config:
+    """Read a config and work out what it says in short.
+
+    In this order: the file and its bases, ``options``, the rules named in ``config_rules`` (in
+    mmengine's FUNCTIONS registry, called with the config), ``norm_cfg``, ``allow_missing_weights``,
+    and the defaults of ``work_dir``, ``runner_type`` and the optimizer's constructor.
+
+    Args:
+        path: The config file.
+        options: Dotted keys and their values, which go before the file's.
+
+    Returns:
+        The config, ready for :func:`build_runner`.
+
+    Raises:
+        ConfigError: If the file cannot be read, or says what cannot be done.
+    """
+    cfg = _read(Path(path))
+    try:
+        cfg.merge_from_dict(options or {})
+    except (KeyError, TypeError, IndexError, AssertionError) as error:
+        raise ConfigError(f"--cfg-options do not fit {path}: {error}") from error
+
+    with _naming(path):
+        for name in cfg.get("config_rules") or []:
+            rule = FUNCTIONS.get(name)
+            if rule is None:
+                raise ConfigError(
+                    f"config_rules names {name!r}, which is not registered in FUNCTIONS; "
+                    "is the module that defines it in custom_imports?"
+                )
+            rule(cfg)
+        changes = apply_norm_cfg(cfg)
+        allow_missing_weights(cfg)
+    cfg[_NORM_CHANGES] = [dataclasses.asdict(change) for change in changes]
+
+    if cfg.get("work_dir") is None:
+        cfg.work_dir = str(Path("work_dirs", Path(path).stem))
+    if "runner_type" not in cfg:
+        cfg.runner_type = "CheckedRunner"
+    if cfg.get("optim_wrapper"):
+        cfg.optim_wrapper.setdefault("constructor", "SwitchNormOptimWrapperConstructor")
+    return cfg
+
+
+def build_runner(cfg: Config, launcher: str = "none") -> Runner:
+    """Build the Runner, and log which norms its model has and which kernels serve them.
+
+    Args:
+        cfg: A config from :func:`load_config`.
+        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+
+    Raises:
+        ConfigError: If the launcher has not started this process, the work directory cannot be
+            made, or the model has no norm where the config asks for one.
+    """
+    cfg = cfg.copy()
+    changes = [NormChange(**change) for change in cfg.pop(_NORM_CHANGES, [])]
+    cfg.launcher = launcher
+    try:
+        Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"work_dir {cfg.work_dir} cannot be made: {error}") from error
+
+    dist_cfg = cfg.get("env_cfg", {}).get("dist_cfg", {})
+    processes.start(launcher, timeout=dist_cfg.get("timeout", 1800))
+    runner = RUNNERS.build(cfg)
+    with _naming(cfg.filename or "config"):
+        table = check_model(cfg, bare_model(runner.model), changes)
+    runner.logger.info(f"norm layers:\n{table}")
+    backend = normlib.backend()
+    runner.logger.info(f"normlib backend: {backend.name} ({backend.reason})")
+    return runner
+
+
+def _read(path: Path) -> Config:
+    if not path.is_file():
+        raise ConfigError(f"config {path} does not exist (looked for {path.absolute()})")
+    try:
+        return Config.fromfile(path)
+    except (OSError, SyntaxError, ImportError, NameError, KeyError) as error:
+        cause = error.__cause__ or error.__context__
+        because = f" ({type(cause).__name__}: {cause})" if cause else ""
+        raise ConfigError(f"config {path}: {type(error).__name__}: {error}{because}") from error
+
+
+@contextmanager
+def _naming(path: str | Path) -> Iterator[None]:
+    """Name the config in errors about what it says."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"config {path}: {error}") from error

@@ -1,0 +1,250 @@
+"""Weights that do not fit are an error, where mmengine warns and trains from what is left."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.model import PretrainedInit, update_init_info
+from mmengine.registry import WEIGHT_INITIALIZERS
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor, nn
+
+from normlib.openmmlab.errors import CheckpointError, ConfigError
+
+_LISTED = 8
+_MODULE_PREFIX: tuple[tuple[str, str], ...] = ((r"^module\.", ""),)
+
+
+def state_dict_of(
+    checkpoint: Any,
+    source: str,
+    prefix: str | None = None,
+    revise_keys: Sequence[tuple[str, str]] = _MODULE_PREFIX,
+) -> OrderedDict[str, Tensor]:
+    """The model weights in a loaded checkpoint, with the versions that modules have recorded.
+
+    Args:
+        checkpoint: A state dict, or a dict that has one under ``'state_dict'``.
+        source: Name of the file, for errors.
+        prefix: Take only the keys under this sub-module, and cut it off.
+        revise_keys: Pairs (pattern, replacement) for ``re.sub``, applied to every key in turn.
+
+    Raises:
+        CheckpointError: If there are no weights, or none under ``prefix``.
+    """
+    weights = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, Mapping) else None
+    if not isinstance(weights, Mapping) or not any(isinstance(w, Tensor) for w in weights.values()):
+        found = (
+            f"the keys {_some(list(map(str, checkpoint)))}"
+            if isinstance(checkpoint, Mapping)
+            else f"a {type(checkpoint).__name__}"
+        )
+        raise CheckpointError(
+            f"checkpoint {source} holds {found}, not a state dict or a dict with 'state_dict'"
+        )
+    # Versions are recorded under the names of modules: a dot at the end makes them like keys.
+    recorded: Mapping[str, Any] = getattr(weights, "_metadata", {})
+    versions = {f"{module}.": version for module, version in recorded.items()}
+    state = dict(weights)
+    for pattern, new in revise_keys:
+        state = {re.sub(pattern, new, key): value for key, value in state.items()}
+        versions = {re.sub(pattern, new, key): value for key, value in versions.items()}
+    if prefix is not None:
+        start = prefix.rstrip(".") + "."
+        under = {k[len(start) :]: v for k, v in state.items() if k.startswith(start)}
+        if not under:
+            raise CheckpointError(
+                f"checkpoint {source} has nothing under prefix {prefix!r}; its keys are "
+                f"{_some(list(state))}"
+            )
+        state = under
+        versions = {k[len(start) :]: v for k, v in versions.items() if k.startswith(start)}
+    result = OrderedDict(state)
+    result._metadata = {key[:-1]: version for key, version in versions.items()}  # type: ignore[attr-defined]
+    return result
+
+
+def load_weights(
+    module: nn.Module,
+    state_dict: Mapping[str, Tensor],
+    source: str,
+    allow_missing: Sequence[str] = (),
+    exact: bool = False,
+) -> None:
+    """Copy weights into a module, and refuse those that do not fit.
+
+    ``num_batches_tracked``, which older BatchNorm files lack and nothing depends on, may be missing
+    unless ``exact``. Entries of the file which the module has no place for are logged in one line.
+
+    Args:
+        module: Receives the weights.
+        state_dict: The weights, as from :func:`state_dict_of`.
+        source: Name of the file, for errors and the log.
+        allow_missing: Regular expressions, matched anywhere in the key; a key of the module that
+            matches keeps its value if the file has none for it, or one of another shape.
+        exact: Nothing may be missing or left over.
+
+    Raises:
+        CheckpointError: Listing what is missing, of another shape or, if ``exact``, left over.
+    """
+    patterns = [re.compile(pattern) for pattern in allow_missing]
+
+    def allowed(key: str) -> bool:
+        return not exact and (
+            key.endswith("num_batches_tracked") or any(p.search(key) for p in patterns)
+        )
+
+    incompatible: list[Any] = []
+    handle = module.register_load_state_dict_post_hook(lambda _, keys: incompatible.append(keys))
+    misfits: list[str] = []
+    try:
+        module.load_state_dict(state_dict, strict=False)
+    except RuntimeError as error:  # shapes: torch has copied everything else by now
+        misfits = str(error).split("\n\t")[1:]
+    finally:
+        handle.remove()
+    if not incompatible:
+        raise CheckpointError(f"checkpoint {source} could not be loaded: {'; '.join(misfits)}")
+
+    tolerated = [key for key in module.state_dict() if allowed(key)]
+    misfits = [
+        text.strip()
+        for text in misfits
+        if not any(f"size mismatch for {key}:" in text for key in tolerated)
+    ]
+    missing = [key for key in incompatible[0].missing_keys if not allowed(key)]
+    unused = incompatible[0].unexpected_keys
+
+    problems = []
+    if missing:
+        problems.append(
+            f"{len(missing)} weights of the model are not in the file: {_some(missing)}"
+        )
+    if misfits:
+        problems.append(f"{len(misfits)} have another shape: {_some(misfits, '; ')}")
+    if exact and unused:
+        problems.append(f"{len(unused)} of the file are not in the model: {_some(unused)}")
+    if problems:
+        advice = (
+            "to resume, the model must be the one that was saved"
+            if exact
+            else "take a file that fits the model's norm and depth, or name what may keep its "
+            "initial value in the config, e.g. allow_missing_weights = "
+            f"[{_pattern(missing, misfits)!r}]"
+            + (f" (the file also has {len(unused)} unused: {_some(unused, most=3)})" * bool(unused))
+        )
+        raise CheckpointError(
+            f"checkpoint {source} does not fit {type(module).__name__}: "
+            f"{'; '.join(problems)}. Remedy: {advice}"
+        )
+    if unused:
+        print_log(f"{source}: {len(unused)} unused weights: {_some(unused, most=3)}", "current")
+
+
+@WEIGHT_INITIALIZERS.register_module(name="Pretrained", force=True)
+class StrictPretrainedInit(PretrainedInit):
+    """``init_cfg=dict(type='Pretrained', ...)`` that raises when the file does not fit.
+
+    Args:
+        checkpoint: Path, URL or model zoo name.
+        prefix: Load only what the file has under this sub-module.
+        map_location: As in ``torch.load``.
+        allow_missing: See :func:`load_weights`; ``launch.load_config`` copies the top-level
+            ``allow_missing_weights`` here.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str,
+        prefix: str | None = None,
+        map_location: Any = "cpu",
+        allow_missing: Sequence[str] = (),
+    ) -> None:
+        super().__init__(checkpoint, prefix, map_location)
+        self.allow_missing = allow_missing
+
+    def __call__(self, module: nn.Module) -> None:
+        """Load the weights into ``module``.
+
+        Raises:
+            CheckpointError: If the file is missing or does not fit.
+        """
+        checkpoint = CheckpointLoader.load_checkpoint(self.checkpoint, self.map_location)
+        state_dict = state_dict_of(checkpoint, self.checkpoint, self.prefix)
+        load_weights(module, state_dict, self.checkpoint, self.allow_missing)
+        if hasattr(module, "_params_init_info"):
+            update_init_info(module, init_info=self._get_init_info())
+
+
+def pretrained_configs(node: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every ``dict(type='Pretrained', ...)`` in a config, with the key that leads to it."""
+    if isinstance(node, dict):
+        if node.get("type") == "Pretrained":
+            yield where, node
+        for key, value in node.items():
+            yield from pretrained_configs(value, f"{where}.{key}")
+    elif isinstance(node, list | tuple):
+        for index, value in enumerate(node):
+            yield from pretrained_configs(value, f"{where}[{index}]")
+
+
+def allow_missing_weights(cfg: Config) -> None:
+    """Copy the top-level ``allow_missing_weights`` into every Pretrained ``init_cfg``.
+
+    Raises:
+        ConfigError: If it is not a list of regular expressions.
+    """
+    patterns = cfg.get("allow_missing_weights") or []
+    if isinstance(patterns, str) or not all(isinstance(p, str) for p in patterns):
+        raise ConfigError(
+            f"allow_missing_weights = {patterns!r}: write a list of regular expressions, e.g. "
+            r"['roi_head\.bbox_head\.fc_cls']"
+        )
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ConfigError(
+                f"allow_missing_weights: {pattern!r} is not a regular expression ({error})"
+            ) from error
+    for _, init_cfg in pretrained_configs(cfg.get("model"), "model"):
+        init_cfg.setdefault("allow_missing", list(patterns))
+
+
+def check_weight_files(cfg: Config) -> None:
+    """Check, before anything is built, that the weight files which training will read exist.
+
+    Raises:
+        CheckpointError: Naming the config key and the path.
+    """
+    wanted = [
+        (f"{key}.checkpoint", init_cfg["checkpoint"])
+        for key, init_cfg in pretrained_configs(cfg.get("model"), "model")
+    ]
+    if cfg.get("load_from"):
+        wanted.append(("load_from", cfg.load_from))
+    for key, path in wanted:
+        if "://" in path or Path(path).expanduser().is_file():
+            continue
+        raise CheckpointError(
+            f"{key} = {path!r}: {Path(path).expanduser().absolute()} does not exist. Weights that "
+            "their authors released are put there by hand; or set the key to the file you have "
+            f"(--cfg-options {key}=PATH)"
+        )
+
+
+def _some(names: Sequence[str], separator: str = ", ", most: int = _LISTED) -> str:
+    rest = len(names) - most
+    return separator.join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _pattern(missing: Sequence[str], misfits: Sequence[str]) -> str:
+    """An example of a pattern for one of the keys in question."""
+    key = missing[0] if missing else misfits[0].removeprefix("size mismatch for ").partition(":")[0]
+    return "^" + re.escape(key.rpartition(".")[0] or key)

@@ -1,0 +1,117 @@
+"""mmengine's Runner with checked weights, and at home on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mmengine.device import get_device
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.registry import MODEL_WRAPPERS, RUNNERS
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from normlib.openmmlab.errors import ConfigError
+from normlib.openmmlab.pretrained import load_weights, state_dict_of
+
+
+@RUNNERS.register_module()
+class CheckedRunner(Runner):
+    """A Runner that refuses weights which do not fit and trains on CPU processes as on GPUs.
+
+    The config stays as the user wrote it, and so does the copy in the work directory: one that was
+    trained on CPUs can be trained on GPUs.
+    """
+
+    _resuming = False
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: str | Callable[..., Any] = "cpu",
+        strict: bool = False,
+        revise_keys: Sequence[tuple[str, str]] = ((r"^module\.", ""),),
+    ) -> Any:
+        """Load weights into the model.
+
+        Args:
+            filename: Path, URL or model zoo name.
+            map_location: As in ``torch.load``.
+            strict: Whether the file must hold exactly the model's weights. Otherwise the config's
+                ``allow_missing_weights`` may be missing, and what is left over is logged.
+            revise_keys: Pairs (pattern, replacement) applied to the keys of the file.
+
+        Returns:
+            The checkpoint.
+
+        Raises:
+            CheckpointError: If the file is missing or does not fit.
+        """
+        checkpoint = CheckpointLoader.load_checkpoint(filename, map_location, self.logger)
+        self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+        load_weights(
+            bare_model(self.model),
+            state_dict_of(checkpoint, filename, revise_keys=revise_keys),
+            filename,
+            self.cfg.get("allow_missing_weights") or (),
+            exact=strict or self._resuming,
+        )
+        self._has_loaded = True
+        self.logger.info(f"Load checkpoint from {filename}")
+        return checkpoint
+
+    def resume(self, *args: Any, **kwargs: Any) -> None:
+        """Resume as mmengine does, from a checkpoint that fits the model exactly."""
+        self._resuming = True
+        try:
+            super().resume(*args, **kwargs)
+        finally:
+            self._resuming = False
+
+    def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
+        """Move the model to its device and, in distributed training, wrap it.
+
+        Raises:
+            ConfigError: If a model with SyncBN is to train on several CPU processes.
+        """
+        if self.distributed and get_device() == "cpu" and not is_model_wrapper(model):
+            _refuse_sync_bn(model)
+            model_wrapper_cfg = self._cpu_wrapper_cfg(model_wrapper_cfg)
+        wrapped: nn.Module = super().wrap_model(model_wrapper_cfg, model)
+        return wrapped
+
+    def _cpu_wrapper_cfg(self, cfg: dict[str, Any] | None) -> dict[str, Any]:
+        """DistributedDataParallel takes no device numbers on the CPU."""
+        if cfg is None:
+            find_unused = self.cfg.get("find_unused_parameters", False)
+            cfg = dict(broadcast_buffers=False, find_unused_parameters=find_unused)
+        cfg = {"type": "MMDistributedDataParallel", **cfg}
+        if issubclass(MODEL_WRAPPERS.get(cfg["type"]), DistributedDataParallel):
+            cfg["device_ids"] = None
+        return cfg
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        """Build the optimizer; on the CPU, mixed precision is bfloat16 autocast."""
+        amp = isinstance(optim_wrapper, dict) and optim_wrapper.get("type") == "AmpOptimWrapper"
+        if amp and get_device() == "cpu":
+            optim_wrapper = {k: v for k, v in optim_wrapper.items() if k != "loss_scale"}
+            optim_wrapper["type"] = "CPUAmpOptimWrapper"
+        return super().build_optim_wrapper(optim_wrapper)
+
+
+def bare_model(model: nn.Module) -> nn.Module:
+    """The model inside the wrappers of distributed training and test-time augmentation."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.get_submodule("module")
+    return model
+
+
+def _refuse_sync_bn(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        if type(module).__name__ in ("SyncBatchNorm", "_SyncBatchNorm"):
+            raise ConfigError(
+                f"{name or 'the model'} is a SyncBN layer, which works on GPUs only. On CPU "
+                "processes use SyncSN or BN, e.g. --cfg-options norm_cfg.type=SyncSN"
+            )
