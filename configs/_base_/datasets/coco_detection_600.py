@@ -4,14 +4,14 @@ _base_ = "./coco_detection.py"
 
 image_scale = (1000, 600)
 train_pipeline = [
-    dict(type="LoadImageChecked"),
+    dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations", with_bbox=True),
     dict(type="Resize", scale=image_scale, keep_ratio=True),
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackDetInputs"),
 ]
 test_pipeline = [
-    dict(type="LoadImageChecked"),
+    dict(type="LoadImageFromFile"),
     dict(type="Resize", scale=image_scale, keep_ratio=True),
     dict(type="LoadAnnotations", with_bbox=True),
     dict(
