@@ -1,0 +1,126 @@
+"""A machine-readable summary of a run, beside its log."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import resource
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine import dist
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import BaseLoop, Runner
+
+import normlib
+
+
+@HOOKS.register_module()
+class MetricsFileHook(Hook):
+    """Keeps ``metrics.json`` in the work directory up to date.
+
+    The file holds the last evaluation (``metrics``), the iterations done and planned, the median
+    seconds an iteration takes, data loading included (``seconds_per_iteration``; the first few of
+    the process are left out), the largest memory of any rank in MiB (``peak_memory_mib``: of the
+    device on CUDA, of the process on a CPU, as ``memory_of`` says), the hardware and the versions.
+    What a run does not have is null, and so are NaN and infinity, which JSON cannot hold. The file
+    is written after every evaluation and at the end, to a temporary file that then replaces it.
+
+    Args:
+        warmup: Iterations that are not counted in the time.
+    """
+
+    # Before LoggerHook, whose log of the memory resets the device's peak.
+    priority = "NORMAL"
+
+    def __init__(self, warmup: int = 3) -> None:
+        self.warmup = warmup
+        self._seconds: list[float] = []
+        self._last: float | None = None
+        self._peak = 0.0
+        self._metrics: dict[str, Any] = {}
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Leave the time between epochs out."""
+        self._last = None
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Time the iteration and look at the memory."""
+        now = time.perf_counter()
+        if self._last is not None:
+            self._seconds.append(now - self._last)
+        self._last = now
+        self._peak = max(self._peak, _peak_memory())
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Write the file."""
+        self._metrics = {name: _plain(value) for name, value in (metrics or {}).items()}
+        self._last = None
+        self._write(runner)
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Write the file."""
+        self.after_val_epoch(runner, metrics)
+
+    def after_train(self, runner: Runner) -> None:
+        """Write the file."""
+        self._write(runner)
+
+    def _write(self, runner: Runner) -> None:
+        self._peak = max(self._peak, _peak_memory())
+        peak = max(dist.all_gather_object(self._peak))
+        if dist.get_rank() != 0:
+            return
+        on_cuda = torch.cuda.is_available()
+        trains = isinstance(runner._train_loop, BaseLoop)
+        timed = self._seconds[self.warmup :]
+        summary = {
+            "metrics": self._metrics,
+            "iterations": runner.iter if trains else None,
+            "max_iterations": runner.max_iters if trains else None,
+            "seconds_per_iteration": statistics.median(timed) if timed else None,
+            "peak_memory_mib": round(peak, 1),
+            "memory_of": "device" if on_cuda else "process",
+            "ranks": dist.get_world_size(),
+            "device": torch.cuda.get_device_name() if on_cuda else platform.processor() or "cpu",
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "normlib": normlib.__version__,
+            },
+            "backend": normlib.backend().name,
+        }
+        path = Path(runner.work_dir) / "metrics.json"
+        temporary = path.with_suffix(".json.tmp")
+        with temporary.open("w") as file:
+            json.dump(summary, file, indent=2, allow_nan=False)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+
+def _peak_memory() -> float:
+    """MiB of the device since its peak was last reset, or of the process in its life."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def _plain(value: Any) -> Any:
+    """A metric as JSON can hold it."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return str(value)
+    return number if math.isfinite(number) else None

@@ -1,0 +1,81 @@
+"""What training will do to the norm layers of a model that its config does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mmengine.config import Config
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from normlib import SparseSwitchNorm, switch_norm_layers
+from normlib.openmmlab.pretrained import pretrained_configs
+
+
+def training_notes(cfg: Config, model: nn.Module) -> list[str]:
+    """Notes on ``norm_eval``, ``frozen_stages``, ``requires_grad`` and the radius of sparse norms.
+
+    Args:
+        cfg: The config of the training.
+        model: The model built from it, before its first ``train()``.
+    """
+    notes: list[str] = []
+    for path, module in model.named_modules():
+        notes += _norm_eval_notes(f"model.{path}", module)
+        notes += _frozen_stages_notes(cfg, f"model.{path}", module, model)
+    return notes + list(_switch_norm_notes(cfg, model))
+
+
+def _norm_eval_notes(where: str, module: nn.Module) -> Iterator[str]:
+    norm_eval = getattr(module, "norm_eval", None)
+    if norm_eval and any(switch_norm_layers(module)):
+        yield (
+            f"{where}.norm_eval=True reaches batch norm alone; switchable norms keep normalising "
+            "with the statistics of the batch in training"
+        )
+    if norm_eval is False and any(
+        isinstance(m, _BatchNorm) and m.training and m.affine and not m.weight.requires_grad
+        for m in module.modules()
+    ):
+        yield (
+            f"{where}: BN with requires_grad=False freezes gamma and beta alone; set "
+            f"{where}.norm_eval=True to freeze its running statistics too"
+        )
+
+
+def _frozen_stages_notes(
+    cfg: Config, where: str, module: nn.Module, model: nn.Module
+) -> Iterator[str]:
+    frozen_stages = getattr(module, "frozen_stages", None)
+    if not isinstance(frozen_stages, int) or frozen_stages < 0:
+        return
+    if any(switch_norm_layers(module)):
+        yield (
+            f"{where}.frozen_stages={frozen_stages}: in the frozen stages switchable norms run in "
+            "evaluation mode, with fixed ratios and the running batch statistics of the loaded "
+            "weights"
+        )
+    init_cfgs = [getattr(m, "init_cfg", None) for m in (model, module)]
+    if not (cfg.get("load_from") or cfg.get("resume") or any(pretrained_configs(init_cfgs, ""))):
+        yield (
+            f"{where}.frozen_stages={frozen_stages} but no weights are loaded: those stages stay "
+            f"as they were initialised; set {where}.frozen_stages=-1 to train from scratch"
+        )
+
+
+def _switch_norm_notes(cfg: Config, model: nn.Module) -> Iterator[str]:
+    layers = [layer for _, layer in switch_norm_layers(model)]
+    fixed = sum(layer.training and not layer.mean_weight.requires_grad for layer in layers)
+    if fixed:
+        yield (
+            f"requires_grad=False: gamma, beta and ratios of {fixed} switchable norms stay as they "
+            "are loaded; they keep normalising with the statistics of the batch"
+        )
+    hooks = [*(cfg.get("custom_hooks") or ()), *(cfg.get("default_hooks") or {}).values()]
+    types = [str(hook.get("type")) for hook in hooks if isinstance(hook, dict)]
+    sparse = any(isinstance(layer, SparseSwitchNorm) for layer in layers)
+    if sparse and not any("SparseScheduleHook" in name for name in types):
+        yield (
+            "sparse norms keep the radius they start with, and do not become one-hot; to let it "
+            "grow, set custom_hooks = [dict(type='SparseScheduleHook')]"
+        )
