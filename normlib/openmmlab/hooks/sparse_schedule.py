@@ -75,7 +75,7 @@ class SparseScheduleHook(Hook):
                 f"sparse norms: {fixed} of {len(sparse)} layers are frozen as loaded"
             )
         chosen = sum(any(layer.choice) for _, layer in self._layers)
-        if chosen and self.release_confidence is not None:
+        if chosen and self.release_confidence is not None and runner.iter == 0:
             for _, layer in self._layers:
                 release(layer, self.release_confidence)
             runner.logger.info(f"sparse norms: {chosen} inherited choices released")

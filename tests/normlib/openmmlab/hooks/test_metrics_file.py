@@ -1,0 +1,246 @@
+"""metrics.json: what it says, and that it is whole at any moment."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from mmengine.registry import METRICS
+
+import normlib
+from normlib.openmmlab.hooks import MetricsFileHook
+from normlib.openmmlab.hooks import metrics_file as module
+from normlib.openmmlab.launch import build_runner, load_config
+
+TINY = Path(__file__).parents[3] / "tiny" / "config.py"
+RUNS = itertools.count()
+
+
+@METRICS.register_module(force=True)
+class StrangeMetrics(BaseMetric):
+    def process(self, data_batch, data_samples):
+        self.results.append(0)
+
+    def compute_metrics(self, results):
+        return dict(
+            none=float("nan"),
+            infinite=torch.tensor(float("-inf")),
+            scalar=np.float32(0.5),
+            tensor=torch.tensor(2),
+            classwise=[0.25, np.float64("nan")],
+            array=np.array([1.0, 2.0]),
+            text="0.1 0.2",
+        )
+
+
+def strict(constant: str):
+    raise ValueError(f"{constant} is not JSON")
+
+
+class Run:
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "run" / "metrics.json"
+
+    def build(self, **options):
+        settings = {
+            "work_dir": str(self.path.parent),
+            "experiment_name": f"{self.path.parent.parent.name}-{next(RUNS)}",
+            "default_hooks.metrics": dict(type="MetricsFileHook"),
+            # mmengine sleeps 2 s when an iteration loop starts its data again.
+            "train_dataloader.dataset.size": 16,
+            **{key.replace("__", "."): value for key, value in options.items()},
+        }
+        return build_runner(load_config(TINY, settings))
+
+    def read(self) -> dict:
+        return json.loads(self.path.read_text(), parse_constant=strict)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run(tmp_path)
+
+
+class TestContent:
+    def test_of_a_training(self, run):
+        start = time.perf_counter()
+        run.build().train()
+        whole = time.perf_counter() - start
+        summary = run.read()
+        assert set(summary["metrics"]) == {"accuracy", "count"}
+        assert summary["metrics"]["count"] == 8
+        assert (summary["iterations"], summary["max_iterations"]) == (16, 16)
+        assert 0 < summary["seconds_per_iteration"] < whole / 16
+        # A process that has imported torch, on a machine that can hold it.
+        assert 100 < summary["peak_memory_mib"] < 100_000
+        assert summary["memory_of"] == ("device" if torch.cuda.is_available() else "process")
+        assert summary["ranks"] == 1
+        assert summary["versions"]["torch"] == torch.__version__
+        assert summary["backend"] == normlib.backend().name
+
+    def test_is_up_to_date_at_every_evaluation(self, run):
+        seen = []
+
+        class Reader(Hook):
+            priority = "LOWEST"
+
+            def after_val_epoch(self, runner, metrics=None):
+                seen.append((run.read()["iterations"], run.read()["metrics"] == metrics))
+
+        runner = run.build()
+        runner.register_hook(Reader())
+        runner.train()
+        assert seen == [(8, True), (16, True)]
+
+    def test_of_an_iteration_loop(self, run):
+        loop = dict(_delete_=True, type="IterBasedTrainLoop", max_iters=6, val_interval=4)
+        run.build(train_cfg=loop, param_scheduler=None).train()
+        summary = run.read()
+        assert (summary["iterations"], summary["max_iterations"]) == (6, 6)
+        assert summary["metrics"]["count"] == 8
+
+    @pytest.mark.parametrize("mode", ["val", "test"])
+    def test_of_an_evaluation(self, run, mode):
+        runner = run.build()
+        getattr(runner, mode)()
+        summary = run.read()
+        assert summary["metrics"]["count"] == 8
+        for key in ("iterations", "max_iterations", "seconds_per_iteration"):
+            assert summary[key] is None
+        # The training data stay unread.
+        assert isinstance(runner._train_loop, dict)
+
+    def test_of_a_resumed_training(self, run):
+        run.build(train_cfg__max_epochs=1).train()
+        run.build(resume=True).train()
+        assert run.read()["iterations"] == 16
+
+    def test_is_strict_json_whatever_the_metrics(self, run):
+        run.build(test_evaluator=dict(_delete_=True, type="StrangeMetrics")).test()
+        assert run.read()["metrics"] == dict(
+            none=None,
+            infinite=None,
+            scalar=0.5,
+            tensor=2.0,
+            classwise=[0.25, None],
+            array=[1.0, 2.0],
+            text="0.1 0.2",
+        )
+
+
+class TestTime:
+    """Against a clock that advances as told."""
+
+    @pytest.fixture
+    def clock(self, monkeypatch):
+        now = SimpleNamespace(time=0.0)
+        monkeypatch.setattr(module.time, "perf_counter", lambda: now.time)
+        return now
+
+    @staticmethod
+    def runner(folder, iteration=0):
+        return SimpleNamespace(work_dir=folder, iter=iteration, max_iters=0, _train_loop=None)
+
+    @pytest.mark.parametrize("start", [0, 1000])
+    def test_is_the_median_without_the_first_iterations(self, clock, tmp_path, start):
+        hook, runner = MetricsFileHook(warmup=2), self.runner(tmp_path)
+        hook.before_train_epoch(runner)
+        for k, seconds in enumerate([9, 9, 9, 1, 2, 30, 2, 1]):
+            clock.time += seconds
+            runner.iter = start + k
+            hook.after_train_iter(runner, k)
+        hook.after_train(runner)
+        assert json.loads((tmp_path / "metrics.json").read_text())["seconds_per_iteration"] == 2
+
+    def test_leaves_evaluations_and_the_time_between_epochs_out(self, clock, tmp_path):
+        hook, runner = MetricsFileHook(warmup=0), self.runner(tmp_path)
+        for _ in range(3):
+            clock.time += 100
+            hook.before_train_epoch(runner)
+            for k in range(4):
+                clock.time += 1
+                hook.after_train_iter(runner, k)
+            clock.time += 100
+            hook.after_val_epoch(runner, {})
+            clock.time += 100
+            hook.after_train_iter(runner, 4)
+        assert json.loads((tmp_path / "metrics.json").read_text())["seconds_per_iteration"] == 1
+
+    def test_is_unknown_for_a_run_of_warm_up_alone(self, run):
+        loop = dict(_delete_=True, type="IterBasedTrainLoop", max_iters=3, val_interval=3)
+        run.build(train_cfg=loop, param_scheduler=None).train()
+        assert run.read()["seconds_per_iteration"] is None
+
+
+class TestMemory:
+    def test_outlives_the_resets_of_the_log(self, run, monkeypatch):
+        """mmengine resets the device's peak whenever it logs the memory."""
+        device = SimpleNamespace(peak=0)
+
+        class Work(Hook):
+            priority = "HIGHEST"
+
+            def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+                device.peak = max(device.peak, 512 if runner.iter == 2 else 128)
+
+        class Log(Hook):
+            priority = "BELOW_NORMAL"  # as LoggerHook
+
+            def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+                device.peak = 64
+
+        runner = run.build()
+        runner.register_hook(Work())
+        runner.register_hook(Log())
+        monkeypatch.setattr(module, "_peak_memory", lambda: device.peak)
+        runner.train()
+        assert run.read()["peak_memory_mib"] == 512
+
+
+class TestWriting:
+    @pytest.mark.parametrize("step", ["fsync", "replace"])
+    def test_an_interruption_leaves_the_last_file(self, run, step, monkeypatch):
+        class Killed(BaseException):
+            pass
+
+        def kill(*args):
+            raise Killed
+
+        run.build(train_cfg__max_epochs=1).train()
+        before = run.path.read_text()
+        target = module.os if step == "fsync" else module.Path
+        monkeypatch.setattr(target, step, kill)
+        with pytest.raises(Killed):
+            run.build(train_cfg__max_epochs=2).train()
+        assert run.path.read_text() == before
+
+        monkeypatch.undo()
+        run.build(train_cfg__max_epochs=2).train()
+        assert run.read()["iterations"] == 16
+        assert [p.name for p in run.path.parent.glob("metrics.json*")] == ["metrics.json"]
+
+
+def on_rank(rank, folder):
+    runner = SimpleNamespace(work_dir=folder, _train_loop=None)
+    path = Path if rank == 0 else None  # Writing is rank 0's alone.
+    with (
+        mock.patch.object(module, "_peak_memory", return_value=100.0 * (rank + 1)),
+        mock.patch.object(module, "Path", path),
+    ):
+        MetricsFileHook().after_test_epoch(runner, dict(ap=0.5))
+
+
+def test_ranks_share_one_file_with_the_largest_memory(rank_pool, tmp_path):
+    rank_pool(2).run(on_rank, str(tmp_path))
+    summary = json.loads((tmp_path / "metrics.json").read_text())
+    assert (summary["ranks"], summary["peak_memory_mib"]) == (2, 200.0)
+    assert summary["metrics"] == {"ap": 0.5}
