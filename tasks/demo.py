@@ -85,7 +85,7 @@ def run_demo(out: Path, norms: tuple[str, ...] = NORMS, iterations: int | None =
                 pass
         record = json.loads((run.work_dir / "metrics.json").read_text())
         console.print(
-            f"{title}: {record['seconds_per_iteration']:.2f} s/iteration, "
+            f"{title}: {_seconds(record)} s/iteration, "
             f"box AP {_ap(record, 'bbox')} ({time.monotonic() - start:.0f} s so far)"
         )
     console.print()
@@ -110,7 +110,7 @@ def summary(runs: list[Run]) -> Table:
             run.norm,
             _ap(record, "bbox"),
             _ap(record, "segm"),
-            f"{record['seconds_per_iteration']:.3f}",
+            _seconds(record),
             f"{record['peak_memory_mib']:.0f}",
             end_section=k + 1 < len(runs) and runs[k + 1].model != run.model,
         )
@@ -120,6 +120,11 @@ def summary(runs: list[Run]) -> Table:
 def _ap(record: dict, kind: str) -> str:
     value = record["metrics"].get(f"coco/{kind}_mAP")
     return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _seconds(record: dict) -> str:
+    value = record["seconds_per_iteration"]
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _call(command: list[str]) -> None:

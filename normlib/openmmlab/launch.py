@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 import normlib
 from normlib.openmmlab import processes
 from normlib.openmmlab.errors import ConfigError
+from normlib.openmmlab.hooks import SparseScheduleHook
 from normlib.openmmlab.norm_cfg import NormChange, apply_norm_cfg, check_model
 from normlib.openmmlab.pretrained import allow_missing_weights
 from normlib.openmmlab.runner import bare_model
@@ -91,10 +92,27 @@ def build_runner(cfg: Config, launcher: str = "none") -> Runner:
     runner = RUNNERS.build(cfg)
     with _naming(cfg.filename or "config"):
         table = check_model(cfg, bare_model(runner.model), changes)
-    runner.logger.info(f"norm layers:\n{table}")
+    if table:
+        runner.logger.info(f"norm layers:\n{table}")
     backend = normlib.backend()
     runner.logger.info(f"normlib backend: {backend.name} ({backend.reason})")
+    if cfg.get("train_cfg"):
+        _schedule_sparse_norms(runner)
     return runner
+
+
+def _schedule_sparse_norms(runner: Runner) -> None:
+    """Without their schedule sparse norms never become sparse: add it where the config has none."""
+    learn = any(
+        isinstance(layer, normlib.SparseSwitchNorm) and layer.mean_weight.requires_grad
+        for _, layer in normlib.switch_norm_layers(runner.model)
+    )
+    if learn and not any(isinstance(hook, SparseScheduleHook) for hook in runner.hooks):
+        runner.register_hook(SparseScheduleHook())
+        runner.logger.info(
+            "the config has sparse norms and no SparseScheduleHook: it is added, so that their "
+            "radius grows with training; name it in custom_hooks to set its arguments"
+        )
 
 
 def _read(path: Path) -> Config:

@@ -8,12 +8,12 @@ from mmengine.config import Config
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from normlib import SparseSwitchNorm, switch_norm_layers
+from normlib import switch_norm_layers
 from normlib.openmmlab.pretrained import pretrained_configs
 
 
 def training_notes(cfg: Config, model: nn.Module) -> list[str]:
-    """Notes on ``norm_eval``, ``frozen_stages``, ``requires_grad`` and the radius of sparse norms.
+    """Notes on ``norm_eval``, ``frozen_stages`` and ``requires_grad``.
 
     Args:
         cfg: The config of the training.
@@ -23,7 +23,7 @@ def training_notes(cfg: Config, model: nn.Module) -> list[str]:
     for path, module in model.named_modules():
         notes += _norm_eval_notes(f"model.{path}", module)
         notes += _frozen_stages_notes(cfg, f"model.{path}", module, model)
-    return notes + list(_switch_norm_notes(cfg, model))
+    return notes + list(_switch_norm_notes(model))
 
 
 def _norm_eval_notes(where: str, module: nn.Module) -> Iterator[str]:
@@ -63,19 +63,11 @@ def _frozen_stages_notes(
         )
 
 
-def _switch_norm_notes(cfg: Config, model: nn.Module) -> Iterator[str]:
+def _switch_norm_notes(model: nn.Module) -> Iterator[str]:
     layers = [layer for _, layer in switch_norm_layers(model)]
     fixed = sum(layer.training and not layer.mean_weight.requires_grad for layer in layers)
     if fixed:
         yield (
             f"requires_grad=False: gamma, beta and ratios of {fixed} switchable norms stay as they "
             "are loaded; they keep normalising with the statistics of the batch"
-        )
-    hooks = [*(cfg.get("custom_hooks") or ()), *(cfg.get("default_hooks") or {}).values()]
-    types = [str(hook.get("type")) for hook in hooks if isinstance(hook, dict)]
-    sparse = any(isinstance(layer, SparseSwitchNorm) for layer in layers)
-    if sparse and not any("SparseScheduleHook" in name for name in types):
-        yield (
-            "sparse norms keep the radius they start with, and do not become one-hot; to let it "
-            "grow, set custom_hooks = [dict(type='SparseScheduleHook')]"
         )

@@ -18,6 +18,7 @@ from torch import nn
 import normlib
 from normlib.openmmlab import processes
 from normlib.openmmlab.errors import CheckpointError, ConfigError
+from normlib.openmmlab.hooks import SparseScheduleHook
 from normlib.openmmlab.launch import build_runner, load_config
 from normlib.openmmlab.runner import CheckedRunner
 
@@ -66,6 +67,26 @@ def log_of(runner):
 
 def losses_of(runner):
     return runner.message_hub.log_scalars["train/loss"].data[0].tolist()
+
+
+class TestSparseNorms:
+    def test_without_a_hook_of_the_config_the_radius_grows_all_the_same(self, load):
+        runner = build_runner(load({"norm_cfg.type": "SSN"}))
+        runner.train()
+        layer = runner.model.backbone.norm
+        assert float(layer.radius) == pytest.approx((runner.max_iters - 1) / runner.max_iters)
+        assert log_of(runner).count("no SparseScheduleHook: it is added") == 1
+
+    def test_the_hook_of_the_config_is_the_only_one(self, load):
+        hook = dict(type="SparseScheduleHook", interval=3)
+        runner = build_runner(load({"norm_cfg.type": "SSN", "custom_hooks": [hook]}))
+        schedules = [h for h in runner.hooks if isinstance(h, SparseScheduleHook)]
+        assert [h.interval for h in schedules] == [3]
+
+    def test_other_norms_and_layers_that_do_not_learn_get_none(self, load):
+        for norm in (dict(type="SN"), dict(type="SSN", requires_grad=False)):
+            runner = build_runner(load({"norm_cfg": norm}))
+            assert not any(isinstance(h, SparseScheduleHook) for h in runner.hooks)
 
 
 class TestLoadConfig:

@@ -382,10 +382,5 @@ class TestNotes:
     def test_switchable_norms_that_do_not_learn(self):
         assert "ratios of 28 switchable norms stay" in notes(norm_cfg__requires_grad=False)
 
-    def test_sparse_norms_without_a_schedule(self):
-        assert "sparse norms keep the radius" in notes(norm_cfg__type="SSN")
-        hooks = [dict(type="SparseScheduleHook")]
-        assert notes(norm_cfg__type="SSN", custom_hooks=hooks) == ""
-
     def test_an_evaluation_is_told_nothing_about_training(self):
         assert notes(norm_cfg__type="SSN", model__backbone__norm_eval=True, train_cfg=None) == ""
