@@ -33,6 +33,7 @@ class Measurement:
         shape: Shape of the input, (N, C, H, W).
         layout: ``'NCHW'`` or ``'NHWC'``.
         dtype: Data type of the input.
+        device: Name of the processor or GPU.
         threads: Threads of PyTorch's pool.
         layer: Name in :data:`PEERS`.
         milliseconds: Median time of a forward and backward pass.
@@ -44,6 +45,7 @@ class Measurement:
     shape: tuple[int, ...]
     layout: str
     dtype: str
+    device: str
     threads: int
     layer: str
     milliseconds: float
@@ -97,6 +99,7 @@ def measure(
             tuple(shape),
             layout,
             str(dtype).removeprefix("torch."),
+            torch.cuda.get_device_name(device) if x.is_cuda else _processor(),
             torch.get_num_threads(),
             name,
             1e3 * statistics.median(times[name]),
@@ -109,10 +112,8 @@ def measure(
 
 
 def report(measurements: Sequence[Measurement]) -> dict[str, Any]:
-    """Measurements with the hardware and the versions they hold for, as JSON data."""
-    on_cuda = torch.cuda.is_available()
+    """Measurements with the versions they hold for, as JSON data."""
     return {
-        "device": torch.cuda.get_device_name() if on_cuda else _processor(),
         "torch": torch.__version__,
         "normlib": normlib.__version__,
         "measurements": [asdict(m) for m in measurements],
@@ -125,6 +126,7 @@ def _step(name: str, x: Tensor, grad: Tensor) -> Callable[[], None]:
 
     def step() -> None:
         leaf.grad = None
+        layer.zero_grad(set_to_none=True)
         with normlib.use_backend(_BACKENDS.get(name, "eager")):
             layer(leaf).backward(grad)
 

@@ -45,9 +45,23 @@ class SparseSwitchNorm(SwitchNorm):
         radius: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        _check_radius(radius)
+        functional.check_radius(radius)
         super().__init__(num_features, eps, momentum, affine, **kwargs)
-        self.register_buffer("radius", self.mean_weight.new_full((), radius).detach())
+        self.initial_radius = radius
+        self.register_buffer("radius", self.mean_weight.detach().new_full((), radius))
+
+    def reset_parameters(self) -> None:
+        """As :meth:`SwitchNorm.reset_parameters`; the radius goes back to its initial value."""
+        super().reset_parameters()
+        if "radius" in self._buffers:  # not yet, when the base class is being made
+            self.radius.fill_(self.initial_radius)
+
+    @torch.no_grad()
+    def release(self, confidence: float = 0.5) -> bool:
+        """As :meth:`SwitchNorm.release`; the radius goes back to 0, where ratios are softest."""
+        released = super().release(confidence)
+        self.radius.zero_()
+        return released
 
     def ratio_function(self, logits: Tensor) -> Tensor:
         """Ratios of control parameters of shape (*, K): here their SparsestMax."""
@@ -57,8 +71,13 @@ class SparseSwitchNorm(SwitchNorm):
         return ratios
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        state_dict.setdefault(prefix + "radius", self.radius)
+        if prefix + "mean_weight" in state_dict:
+            logits = state_dict[prefix + "mean_weight"]
+            state_dict.setdefault(prefix + "radius", logits.new_tensor(self._known_radius()))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _known_radius(self) -> float:
+        return self.initial_radius if self.radius.is_meta else float(self.radius)
 
 
 class SyncSparseSwitchNorm(SparseSwitchNorm, SyncSwitchNorm):
@@ -113,12 +132,7 @@ def set_radius(model: nn.Module, radius: float) -> None:
     Raises:
         ValueError: The radius is negative.
     """
-    _check_radius(radius)
+    functional.check_radius(radius)
     for _, layer in switch_norm_layers(model):
         if isinstance(layer, SparseSwitchNorm):
             layer.radius.fill_(radius)
-
-
-def _check_radius(radius: float) -> None:
-    if radius < 0:
-        raise ValueError(f"radius is {radius}; it must be 0 or more")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,13 +11,14 @@ from torch import Tensor, nn
 
 from normlib import functional
 from normlib.ops import sync
+from normlib.ops.registration import backend
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
 # A chosen control parameter is written as 0 and the others as -HARD_GAP. Softmax and SparsestMax
-# of such a vector are one-hot to the last bit with gradient exactly 0, whatever the radius, and
-# stay so under what weight decay and left-over momentum can do to it.
+# of such a vector are one-hot to the last bit with gradient exactly 0, whatever the radius, so that
+# a choice needs no entry of its own in the state dict.
 HARD_GAP = 1e4
 _RECOGNISED_GAP = 1e3
 
@@ -59,6 +61,9 @@ class SwitchNorm(nn.Module):
         weight, bias: gamma and beta, shape (C,).
         mean_weight, var_weight: Control parameters, shape (K,), in the order of ``normalizers``.
         running_mean, running_var: Running batch statistics, shape (C,).
+        num_batches_tracked: Number of batches averaged, shape (), where ``momentum`` is None.
+        choice: What the ratios have settled on, see :meth:`settle`. It is read back from the
+            control parameters when a state dict is loaded; every rank has to load it.
 
     Raises:
         ValueError: An argument is out of range, or an input has the wrong shape.
@@ -88,6 +93,7 @@ class SwitchNorm(nn.Module):
     ) -> None:
         super().__init__()
         functional.check_normalizers(normalizers)
+        backend()
         if num_features < 1:
             raise ValueError(f"num_features is {num_features}; it must be 1 or more")
         if momentum is not None and not 0 <= momentum <= 1:
@@ -140,7 +146,7 @@ class SwitchNorm(nn.Module):
 
     def ratios(self) -> tuple[Tensor, Tensor]:
         """Ratios of the means and of the variances, each of shape (K,)."""
-        return self._ratios_of(self.mean_weight, self.var_weight)
+        return self._ratios_of(*self._control_parameters())
 
     @torch.no_grad()
     def harden(self) -> None:
@@ -153,16 +159,18 @@ class SwitchNorm(nn.Module):
         """Make the ratios named in ``choice`` one-hot; where it is None they stay as they are."""
         for logits, chosen in zip((self.mean_weight, self.var_weight), choice, strict=True):
             if chosen is not None:
-                logits.fill_(-HARD_GAP)
-                logits[self.normalizers.index(chosen)] = 0
+                logits.copy_(self._settled_logits(logits, chosen))
         self.choice = Choice(choice.mean or self.choice.mean, choice.var or self.choice.var)
 
     @torch.no_grad()
-    def release(self, confidence: float = 0.5) -> None:
-        """Let settled ratios learn again, from a soft start.
+    def release(self, confidence: float = 0.5) -> bool:
+        """Let one-hot ratios learn again, from a soft start.
 
         Args:
             confidence: Ratio that the chosen statistics start from; the others share the rest.
+
+        Returns:
+            Whether any ratios were one-hot.
 
         Raises:
             ValueError: The confidence does not lie in (0, 1).
@@ -170,12 +178,15 @@ class SwitchNorm(nn.Module):
         if not 0 < confidence < 1:
             raise ValueError(f"release: confidence is {confidence}; it must lie in (0, 1)")
         count = len(self.normalizers)
-        for logits, chosen in zip((self.mean_weight, self.var_weight), self.choice, strict=True):
-            if chosen is not None and count > 1:
-                ratios = torch.full_like(logits, (1 - confidence) / (count - 1))
-                ratios[self.normalizers.index(chosen)] = confidence
-                logits.copy_(self._logits_of(ratios))
+        parameters = (self.mean_weight, self.var_weight)
+        one_hot = [count > 1 and bool(ratios.max() == 1) for ratios in self.ratios()]
+        for logits, ratios, released in zip(parameters, self.ratios(), one_hot, strict=True):
+            if released:
+                soft = torch.full_like(logits, (1 - confidence) / (count - 1))
+                soft[ratios.argmax()] = confidence
+                logits.copy_(self._logits_of(soft))
         self.choice = Choice(None, None)
+        return any(one_hot)
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise a tensor of shape (N, C, *spatial)."""
@@ -190,7 +201,8 @@ class SwitchNorm(nn.Module):
             self.running_mean,
             self.running_var,
             training=self.training,
-            momentum=self._running_weight() if batch else 0.0,
+            momentum=self.momentum,
+            num_batches_tracked=self.num_batches_tracked,
             eps=self.eps,
             normalizers=normalizers,
             unbiased=self.unbiased,
@@ -219,26 +231,35 @@ class SwitchNorm(nn.Module):
 
     def _active(self, input: Tensor) -> tuple[tuple[str, ...], Tensor, Tensor]:
         """The normalizers that take part in this call, and their control parameters."""
-        first, last = 0, len(self.normalizers)
-        if input.dim() == 2 and "in" in self.normalizers:
-            first = 1
-        without_batch = self.normalizers[first : last - 1]
-        if self.training and all(c in without_batch and c != "bn" for c in self.choice):
-            last -= 1 if self.normalizers[-1] == "bn" else 0
+        first = 1 if input.dim() == 2 and self.normalizers[0] == "in" else 0
+        last = len(self.normalizers)
+        without_batch = [name for name in self.normalizers[first:] if name != "bn"]
+        if all(chosen in without_batch for chosen in self.choice):
+            last = first + len(without_batch)
         if first == last:
             raise ValueError(
                 f"{type(self).__name__}: input of shape {tuple(input.shape)} has no instance "
                 f"statistics, and the layer has no others (normalizers={self.normalizers})"
             )
         active = slice(first, last)
-        return self.normalizers[active], self.mean_weight[active], self.var_weight[active]
+        mean_logits, var_logits = self._control_parameters()
+        return self.normalizers[active], mean_logits[active], var_logits[active]
 
-    def _running_weight(self) -> float | Tensor:
-        if self.num_batches_tracked is None:
-            assert self.momentum is not None
-            return self.momentum
-        self.num_batches_tracked.add_(1)
-        return self.num_batches_tracked.reciprocal()
+    def _control_parameters(self) -> tuple[Tensor, Tensor]:
+        """The control parameters, those of settled ratios whatever an optimizer did to them."""
+        held = []
+        for logits, chosen in zip((self.mean_weight, self.var_weight), self.choice, strict=True):
+            if chosen is not None:
+                # The product keeps the parameter in the graph, which DDP waits for.
+                held.append(self._settled_logits(logits, chosen) + 0 * logits)
+            else:
+                held.append(logits)
+        return held[0], held[1]
+
+    def _settled_logits(self, logits: Tensor, chosen: str) -> Tensor:
+        settled = torch.full_like(logits, -HARD_GAP, requires_grad=False)
+        settled[self.normalizers.index(chosen)] = 0
+        return settled
 
     def _check_input(self, input: Tensor) -> None:
         name = type(self).__name__
@@ -253,6 +274,12 @@ class SwitchNorm(nn.Module):
                 f"{name}: input of shape {tuple(input.shape)} has {input.shape[1]} channels "
                 f"(dimension 1); the layer was made for {self.num_features}"
             )
+
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        self.settle(self.choice)
+        super()._save_to_state_dict(destination, prefix, keep_vars)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         for name in ("weight", "bias", "running_mean", "running_var"):
@@ -279,7 +306,8 @@ class SyncSwitchNorm(SwitchNorm):
     both leave the batch out communicates nothing, and no longer updates its running statistics. In
     one process it is :class:`SwitchNorm`.
 
-    Every rank has to run the layer, forward and backward, the same number of times.
+    Every rank has to run the layer, forward and backward, the same number of times, with inputs
+    that all require gradients or none, and with the same choice.
 
     Args:
         num_features: Number of channels C.
@@ -302,6 +330,13 @@ class SyncSwitchNorm(SwitchNorm):
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, **kwargs)
         self.process_group = process_group
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SyncSwitchNorm:
+        """Copy the layer; the copy works with the same processes."""
+        memo[id(self.process_group)] = self.process_group
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return twin
 
     def _process_group(self) -> ProcessGroup | None:
         return sync.synchronizing_group(self.process_group)
@@ -357,13 +392,10 @@ def harden(model: nn.Module) -> int:
 
 
 def release(model: nn.Module, confidence: float = 0.5) -> int:
-    """Let the settled ratios of every layer learn again; returns how many layers had any.
+    """Let the one-hot ratios of every layer learn again; returns how many layers had any.
 
     Args:
         model: Any module.
         confidence: Ratio that the chosen statistics start from; the others share the rest.
     """
-    settled = [layer for _, layer in switch_norm_layers(model) if any(layer.choice)]
-    for layer in settled:
-        layer.release(confidence)
-    return len(settled)
+    return sum([layer.release(confidence) for _, layer in switch_norm_layers(model)])

@@ -89,7 +89,8 @@ class _SwitchNorm(torch.autograd.Function):
         grad_mean_ratios = grad_var_ratios = grad_x = None
         if needs_mean_ratios:
             parts = {"in": mix.mean, "ln": mix.layer_mean, "bn": bn_mean}
-            grad_mean_ratios = _ratio_gradient(grad_mixed_mean, parts, settings)
+            shifts = {k: None if part is None else part - mix.mean for k, part in parts.items()}
+            grad_mean_ratios = _ratio_gradient(grad_mixed_mean, shifts, settings)
         if needs_var_ratios:
             parts = {"in": mix.var, "ln": mix.layer_var, "bn": bn_var}
             grad_var_ratios = _ratio_gradient(grad_mixed_var, parts, settings)
@@ -183,7 +184,8 @@ def _mix(
 ) -> _Mixture:
     var = _instance_variance(var, x, settings)
     layer_mean = layer_var = None
-    mixed_mean = mixed_var = None
+    mixed_mean = mean
+    mixed_var = torch.zeros_like(var)
     for k, normalizer in enumerate(settings.normalizers):
         if normalizer == "in":
             mu, sigma2 = mean, var
@@ -193,13 +195,10 @@ def _mix(
         else:
             assert bn_mean is not None and bn_var is not None
             mu, sigma2 = bn_mean, bn_var
-        mu = mean_ratios[k].to(mean.dtype) * mu
-        sigma2 = var_ratios[k].to(mean.dtype) * sigma2
-        mixed_mean = mu if mixed_mean is None else mixed_mean + mu
-        mixed_var = sigma2 if mixed_var is None else mixed_var + sigma2
-    assert mixed_mean is not None and mixed_var is not None
-    rstd = (mixed_var.expand_as(mean) + settings.eps).rsqrt()
-    return _Mixture(mean, var, layer_mean, layer_var, mixed_mean.expand_as(mean), rstd)
+        mixed_mean = mixed_mean + mean_ratios[k].to(mean.dtype) * (mu - mean)
+        mixed_var = mixed_var + var_ratios[k].to(mean.dtype) * sigma2
+    rstd = (mixed_var + settings.eps).rsqrt()
+    return _Mixture(mean, var, layer_mean, layer_var, mixed_mean, rstd)
 
 
 def _ratio_gradient(

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from normlib.ops.reference import accumulation_dtype
+from normlib.ops.precision import STATISTICS, accumulation_dtype, rounded
 
 # Elements of a block: few enough to stay in cache between the steps of a sweep, enough to hide the
 # cost of a call.
@@ -26,7 +26,8 @@ def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     dtype = accumulation_dtype(x)
     rows, channels_last = _rows(x)
     if rows.numel() == 0:
-        return x.new_zeros(x.shape[:2], dtype=dtype), x.new_zeros(x.shape[:2], dtype=dtype)
+        zeros = x.new_zeros(x.shape[:2], dtype=STATISTICS)
+        return zeros, zeros.clone()
     moments = _channels_last_moments if channels_last else _row_moments
     parts = [moments(block.to(dtype)) for (block,) in _blocks(rows)]
     means, variances = zip(*parts, strict=True)
@@ -37,9 +38,10 @@ def apply(x: Tensor, centre: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """``scale * (x - centre) + shift``."""
     rows, channels_last = _rows(x)
     y, y_rows = _like(x, channels_last)
-    vectors = (_along(v, channels_last) for v in (centre, scale, shift))
+    dtype = accumulation_dtype(x)
+    vectors = (_along(v, channels_last) for v in _affine(centre, scale, shift, dtype))
     for block, out, *affine in _blocks(rows, y_rows, *vectors):
-        wide = _workspace(out, scale.dtype)
+        wide = _workspace(out, dtype)
         _centred_affine(block, wide, *affine)
         _deliver(wide, out)
     return y
@@ -52,13 +54,17 @@ def backward_reduce(grad: Tensor, x: Tensor, mean: Tensor) -> tuple[Tensor, Tens
     if rows.numel() == 0:
         return torch.zeros_like(mean), torch.zeros_like(mean)
     sums = _channels_last_sums if channels_last else _row_sums
-    vector = mean if channels_last else mean.flatten()
+    dtype = accumulation_dtype(x)
+    near, excess = rounded(mean, dtype)
     parts = [
-        sums(block.to(mean.dtype), block_grad.to(mean.dtype), centre)
-        for block, block_grad, centre in _blocks(rows, grads, vector)
+        sums(block.to(dtype), block_grad.to(dtype), centre)
+        for block, block_grad, centre in _blocks(
+            rows, grads, near if channels_last else near.flatten()
+        )
     ]
     totals, centreds = zip(*parts, strict=True)
-    return torch.cat(totals).view_as(mean), torch.cat(centreds).view_as(mean)
+    total = torch.cat(totals).view_as(mean).to(STATISTICS)
+    return total, torch.cat(centreds).view_as(mean).to(STATISTICS) + excess * total
 
 
 def backward_apply(
@@ -68,11 +74,15 @@ def backward_apply(
     rows, channels_last = _rows(x)
     grads = _rows_like(grad, channels_last)
     dx, dx_rows = _like(x, channels_last)
-    vectors = (_along(v, channels_last) for v in (centre, x_scale, shift, grad_scale))
+    dtype = accumulation_dtype(x)
+    vectors = (
+        _along(v, channels_last)
+        for v in (*_affine(centre, x_scale, shift, dtype), grad_scale.to(dtype))
+    )
     for block, block_grad, out, *affine, factor in _blocks(rows, grads, dx_rows, *vectors):
-        wide = _workspace(out, shift.dtype)
+        wide = _workspace(out, dtype)
         _centred_affine(block, wide, *affine)
-        _deliver(wide.addcmul_(block_grad.to(shift.dtype), factor), out)
+        _deliver(wide.addcmul_(block_grad.to(dtype), factor), out)
     return dx
 
 
@@ -93,6 +103,14 @@ def _like(x: Tensor, channels_last: bool) -> tuple[Tensor, Tensor]:
     format = torch.preserve_format if channels_last else torch.contiguous_format
     y = torch.empty_like(x, memory_format=format)
     return y, _rows_like(y, channels_last)
+
+
+def _affine(
+    centre: Tensor, scale: Tensor, shift: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Centre, scale and shift in the data type of a sweep, the shift making up for the centre."""
+    near, excess = rounded(centre, dtype)
+    return near, scale.to(dtype), (shift + scale * excess).to(dtype)
 
 
 def _along(vector: Tensor, channels_last: bool) -> Tensor:
@@ -119,15 +137,22 @@ def _deliver(wide: Tensor, out: Tensor) -> None:
 
 def _row_moments(rows: Tensor) -> tuple[Tensor, Tensor]:
     _, mean, rstd = torch.native_layer_norm(rows, (rows.shape[1],), None, None, 0.0)
-    return mean.flatten(), rstd.flatten().square_().reciprocal_()
+    return _refined(rows, mean), rstd.flatten().square_().reciprocal_().to(STATISTICS)
 
 
 def _channels_last_moments(block: Tensor) -> tuple[Tensor, Tensor]:
     if block.shape[0] == 1:
         mean, var = torch.batch_norm_update_stats(_image(block), None, None, 0.0)
-        return mean.unsqueeze(0), var.unsqueeze(0)
+        return _refined(block, mean.view(1, 1, -1)), var.unsqueeze(0).to(STATISTICS)
     mean = block.mean(1, keepdim=True)
-    return mean.squeeze(1), (block - mean).square_().mean(1)
+    return _refined(block, mean), (block - mean).square_().mean(1).to(STATISTICS)
+
+
+def _refined(block: Tensor, mean: Tensor) -> Tensor:
+    """The mean over dimension 1 with the digits that its own data type has cut off."""
+    if mean.dtype == STATISTICS:
+        return mean.squeeze(1)
+    return mean.squeeze(1).to(STATISTICS) + (block - mean).mean(1)
 
 
 def _row_sums(rows: Tensor, grad: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:

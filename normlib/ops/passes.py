@@ -11,9 +11,9 @@ class Passes(Protocol):
     """Sweeps over the input and its gradient; everything else is O(N C).
 
     ``x``, ``grad`` and the results of ``apply`` and ``backward_apply`` have shape (N, C, *spatial)
-    and the dtype and memory format of ``x``; every other tensor has shape (N, C) and the
-    accumulation dtype (float32, or float64 for float64 input). N or the number of positions may
-    be 0. Centring before scaling keeps the digits of inputs far from zero.
+    and the dtype and memory format of ``x``; they are computed in float32, or float64 for float64
+    input. Every other tensor has shape (N, C) and is float64. N or the number of positions may be
+    0. Centring before scaling keeps the digits of inputs far from zero.
     """
 
     def statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:

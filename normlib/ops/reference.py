@@ -18,12 +18,8 @@ import torch
 from torch import Tensor
 
 from normlib.ops import sync
+from normlib.ops.precision import accumulation_dtype
 from normlib.ops.settings import Settings
-
-
-def accumulation_dtype(x: Tensor) -> torch.dtype:
-    """Data type of statistics: float64 for float64 input, float32 for everything else."""
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
 def switch_norm(
@@ -83,8 +79,10 @@ def switch_norm(
         means.append(mu.expand(samples, channels))
         variances.append(sigma2.expand(samples, channels))
 
-    mixed_mean = torch.einsum("k,knc->nc", mean_ratios.to(dtype), torch.stack(means))
-    mixed_var = torch.einsum("k,knc->nc", var_ratios.to(dtype), torch.stack(variances))
+    # Ratios sum to 1, and differences of means keep digits that the means have in common.
+    shifts = torch.stack(means) - mean
+    mixed_mean = mean + (mean_ratios.to(dtype).view(-1, 1, 1) * shifts).sum(0)
+    mixed_var = (var_ratios.to(dtype).view(-1, 1, 1) * torch.stack(variances)).sum(0)
     y = (flat - mixed_mean.unsqueeze(2)) / (mixed_var.unsqueeze(2) + settings.eps).sqrt()
     if weight is not None:
         y = y * weight.to(dtype).view(1, -1, 1)

@@ -21,7 +21,8 @@ Backend = Callable[..., tuple[Tensor, Tensor | None, Tensor | None, Tensor | int
 
 
 def _eager(*arguments: Any) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | int]:
-    on_cpu = arguments[0].device.type == "cpu" and not torch.compiler.is_compiling()
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    on_cpu = arguments[0].device.type == "cpu" and not traced
     passes: Passes = eager_cpu if on_cpu else eager
     function: Backend = autograd.switch_norm
     return function(*arguments, passes)

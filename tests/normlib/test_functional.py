@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from normlib.functional import sparsemax, sparsestmax, switch_norm
+from normlib.functional import sparsestmax, switch_norm
 
 UNIFORM = torch.full((3,), 1 / 3)
 
@@ -101,9 +101,9 @@ def test_evaluation_without_running_statistics():
     assert torch.isfinite(y).all()
 
 
-def test_sparsemax_is_the_euclidean_projection():
+def test_radius_0_is_the_euclidean_projection_on_the_simplex():
     logits = torch.randn(200, 3, dtype=torch.float64)
-    projected = sparsemax(logits)
+    projected = sparsestmax(logits, 0)
     assert (projected >= 0).all()
     torch.testing.assert_close(projected.sum(-1), torch.ones(200, dtype=torch.float64))
     grid = torch.linspace(0, 1, 101, dtype=torch.float64)
@@ -115,16 +115,16 @@ def test_sparsemax_is_the_euclidean_projection():
 
 def sparsestmax_step_by_step(logits: list[float], radius: float) -> torch.Tensor:
     """Shao et al., arXiv 1903.03793, algorithm 1, for one vector."""
-    point = sparsemax(torch.tensor(logits, dtype=torch.float64))
+    point = sparsestmax(torch.tensor(logits, dtype=torch.float64), 0)
     centre = (point > 0) / (point > 0).sum().double()
     while True:
         offset = point - centre
-        if offset.norm() >= radius or (point > 0).sum() == 1:
+        if offset.norm() < 1e-12 or offset.norm() >= radius or (point > 0).sum() == 1:
             return point
         pushed = centre + radius * offset / offset.norm()
         if (pushed >= 0).all():
             return pushed
-        point = sparsemax(pushed)
+        point = sparsestmax(pushed, 0)
         smaller = (point > 0) / (point > 0).sum().double()
         radius = math.sqrt(max(radius**2 - (smaller - centre).square().sum().item(), 0))
         centre = smaller
@@ -134,6 +134,7 @@ def sparsestmax_step_by_step(logits: list[float], radius: float) -> torch.Tensor
 @pytest.mark.parametrize("radius", [0.0, 0.1, 0.3, 0.45, 0.6, 0.75, 0.9])
 def test_sparsestmax_is_the_published_procedure(radius, size):
     logits = torch.cat([torch.randn(100, size) * s for s in (0.05, 0.3, 1.0)]).double()
+    logits[::4, 1] = logits[::4, 0]
     expected = torch.stack([sparsestmax_step_by_step(z.tolist(), radius) for z in logits])
     torch.testing.assert_close(sparsestmax(logits, radius), expected, rtol=0, atol=1e-11)
 
@@ -205,6 +206,32 @@ def test_one_hot_ratios_have_no_gradient():
     assert torch.equal(gradient, torch.zeros_like(gradient))
 
 
-def test_negative_radius():
-    with pytest.raises(ValueError, match=r"radius is -0\.1; it must be 0 or more"):
-        sparsestmax(torch.zeros(3), -0.1)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("radius", [0.3, 0.5, 0.7, 1.0])
+def test_equal_largest_logits_end_at_the_centre_of_their_edge(radius, dtype):
+    logits = torch.tensor([1.0, 1.0, 0.9], dtype=dtype, requires_grad=True)
+    ratios = sparsestmax(logits, radius)
+    assert ratios[0] == ratios[1] > ratios[2] >= 0
+    torch.testing.assert_close(ratios.sum(), torch.ones((), dtype=dtype))
+    if radius > math.sqrt(1 / 6):
+        assert ratios.tolist() == [0.5, 0.5, 0]
+    (gradient,) = torch.autograd.grad(ratios[0], logits)
+    assert torch.isfinite(gradient).all()
+
+
+def test_a_nan_logit_gives_nan():
+    assert sparsestmax(torch.tensor([0.0, float("nan"), 1.0]), 0.5).isnan().any()
+
+
+@pytest.mark.parametrize("radius", [-0.1, math.inf, math.nan])
+def test_radius_out_of_range(radius):
+    with pytest.raises(ValueError, match="it must be 0 or more, and finite"):
+        sparsestmax(torch.zeros(3), radius)
+
+
+def test_running_statistics_that_do_not_fit():
+    x = torch.randn(2, 4, 3)
+    with pytest.raises(ValueError, match=r"running_mean has shape \(1,\), input has 4 channels"):
+        switch_norm(x, UNIFORM, UNIFORM, running_mean=torch.zeros(1), running_var=torch.ones(4))
+    with pytest.raises(ValueError, match="both running_mean and running_var"):
+        switch_norm(x, UNIFORM, UNIFORM, running_mean=torch.zeros(4))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -221,6 +223,19 @@ def test_statistics_stay_within_the_process_group(rank_pool):
     means = rank_pool(3).run(subgroup_on_rank)
     for mean, expected in zip(means, (0.5, 0.5, 2.0), strict=True):
         torch.testing.assert_close(mean, torch.full_like(mean, expected))
+
+
+def copied_on_rank(rank):
+    layer = normlib.SyncSwitchNorm(CHANNELS, process_group=dist.group.WORLD)
+    twin = copy.deepcopy(layer)
+    assert twin.process_group is layer.process_group
+    assert twin.weight is not layer.weight
+    x = torch.randn(2, CHANNELS, 2, 2)
+    return torch.equal(layer(x), twin(x))
+
+
+def test_a_deep_copy_works_with_the_same_processes(rank_pool):
+    assert rank_pool(2).run(copied_on_rank) == [True, True]
 
 
 def compiled_on_rank(rank):

@@ -6,9 +6,11 @@ import pickle
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 
 import normlib
 from normlib import SparseSwitchNorm, SwitchNorm, SyncSparseSwitchNorm, SyncSwitchNorm
+from normlib.layers import Choice
 
 LAYERS = [SwitchNorm, SyncSwitchNorm, SparseSwitchNorm, SyncSparseSwitchNorm]
 SHAPES = {2: (4, 6), 3: (4, 6, 5), 4: (4, 6, 5, 3), 5: (4, 6, 2, 5, 3)}
@@ -128,6 +130,14 @@ def test_cumulative_average():
     assert norm.num_batches_tracked == 0
 
 
+def test_an_empty_batch_does_not_count_in_the_cumulative_average():
+    norm = SwitchNorm(3, momentum=None)
+    norm(torch.empty(0, 3, 2, 2))
+    norm(torch.full((2, 3, 2, 2), 5.0))
+    assert norm.num_batches_tracked == 1
+    assert norm.running_mean.tolist() == [5, 5, 5]
+
+
 def test_evaluation_changes_nothing_and_does_not_mix_samples():
     norm = SwitchNorm(6)
     norm(torch.randn(4, 6, 5, 3))
@@ -235,7 +245,7 @@ def test_harden_picks_the_largest_ratio_and_ends_its_gradient(layer):
 @pytest.mark.parametrize("layer", [SwitchNorm, SparseSwitchNorm])
 def test_a_choice_travels_in_the_state_dict_and_can_be_released(layer):
     norm = layer(6)
-    norm.settle(normlib.layers.Choice("in", None))
+    norm.settle(Choice("in", None))
     loaded = layer(6)
     loaded.load_state_dict(norm.state_dict())
     assert loaded.choice == ("in", None)
@@ -248,15 +258,71 @@ def test_a_choice_travels_in_the_state_dict_and_can_be_released(layer):
         loaded.release(1)
 
 
+@pytest.mark.parametrize("layer", [SwitchNorm, SparseSwitchNorm])
+def test_a_choice_outlives_any_weight_decay(layer):
+    norm = layer(4)
+    norm.settle(Choice("in", "bn"))
+    with torch.no_grad():
+        norm.mean_weight.mul_(1e-6)
+        norm.var_weight.add_(torch.tensor([2e4, 0.0, 0.0]))
+    assert [r.tolist() for r in norm.ratios()] == [[1, 0, 0], [0, 0, 1]]
+    norm(torch.randn(2, 4, 3, 3)).sum().backward()
+    assert norm.mean_weight.grad.tolist() == [0, 0, 0]
+    loaded = layer(4)
+    loaded.load_state_dict(norm.state_dict())
+    assert loaded.choice == ("in", "bn")
+
+
+def test_release_at_the_radius_a_layer_was_trained_to():
+    norm = SparseSwitchNorm(4, radius=0.99)
+    with torch.no_grad():
+        norm.mean_weight.copy_(torch.tensor([1.0, 1.2, 0.9]))
+    assert norm.choice == (None, None)
+    assert norm.ratios()[0].tolist() == [0, 1, 0]
+    assert normlib.release(norm, 0.6) == 1
+    torch.testing.assert_close(norm.ratios()[0], torch.tensor([0.2, 0.6, 0.2]))
+    norm(torch.randn(2, 4, 3, 3)).pow(3).sum().backward()
+    assert norm.mean_weight.grad.abs().sum() > 0
+
+
+def test_layers_made_on_the_meta_device():
+    with torch.device("meta"):
+        norms = [SparseSwitchNorm(4, radius=0.25) for _ in range(2)]
+    norms[0].to_empty(device="cpu").reset_parameters()
+    norms[1].load_state_dict(SwitchNorm(4).state_dict(), assign=True)
+    for norm in norms:
+        assert norm.radius == 0.25
+        assert torch.isfinite(norm(torch.randn(2, 4, 3, 3))).all()
+
+
+def test_jit_tracing_of_a_trained_layer():
+    norm = SwitchNorm(4).eval()
+    x = torch.randn(2, 4, 3, 3)
+    torch.testing.assert_close(torch.jit.trace(norm, x)(x), norm(x))
+
+
+def test_setting_the_radius_does_not_recompile():
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    norm = SparseSwitchNorm(4)
+    compiled = torch.compile(norm, backend=counter, fullgraph=True)
+    for radius in (0.0, 0.3, 0.9):
+        normlib.set_radius(norm, radius)
+        compiled(torch.randn(2, 4, 3, 3))
+    assert counter.frame_count == 1
+
+
 def test_a_choice_without_the_batch_takes_no_batch_statistics():
     norm = SwitchNorm(6)
-    norm.settle(normlib.layers.Choice("in", "ln"))
+    norm.settle(Choice("in", "ln"))
     x = torch.randn(4, 6, 5, 3)
     x[3] = float("nan")
     assert torch.isfinite(norm(x)[:3]).all()
     assert norm.running_mean.eq(0).all()
+    norm.running_var.fill_(float("nan"))
+    assert torch.isfinite(copy.deepcopy(norm).eval()(x)[:3]).all()
     expected = SwitchNorm(6, normalizers=("in", "ln"))
-    expected.settle(normlib.layers.Choice("in", "ln"))
+    expected.settle(Choice("in", "ln"))
     torch.testing.assert_close(norm(x[:3]), expected(x[:3]))
 
 
@@ -273,5 +339,5 @@ def test_radius_of_every_sparse_layer():
         model[1].mean_weight.copy_(torch.tensor([1.0, 1.1, 0.9]))
     assert model[1].ratios()[0].tolist() == [0, 1, 0]
     for action in (lambda: normlib.set_radius(model, -1), lambda: SparseSwitchNorm(6, radius=-1)):
-        with pytest.raises(ValueError, match="radius is -1; it must be 0 or more"):
+        with pytest.raises(ValueError, match="radius is -1; it must be 0 or more, and finite"):
             action()

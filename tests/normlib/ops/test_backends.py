@@ -145,10 +145,49 @@ def test_half_precision_keeps_statistics_in_float32(passes, dtype):
     expected = evaluate(BACKENDS["reference"], *(t.double() for t in (x, grad, *rest)))
     actual = evaluate(run(passes), x, grad, *rest)
     assert actual[0].dtype == actual[1].dtype == dtype
-    assert all(t.dtype == torch.float32 for t in actual[2:])
+    assert all(t.dtype == torch.float32 for t in actual[2:6])
     assert_close(actual[:2], expected[:2], 2 * torch.finfo(dtype).eps)
     for k in range(2, len(actual)):
         assert_close([actual[k]], [expected[k]], 1e-4)
+
+
+def test_several_blocks_and_poisoned_memory(monkeypatch):
+    monkeypatch.setattr(eager_cpu, "_BLOCK", 100)
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    torch.use_deterministic_algorithms(True)
+    try:
+        for order in ("contiguous", "channels_last"):
+            arguments = tensors((5, 6, 5, 7), order=order)
+            expected = evaluate(BACKENDS["reference"], *arguments)
+            assert_close(evaluate(run("eager_cpu"), *arguments), expected, 1e-12)
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_autocast_leaves_float32_statistics_alone(backend, dtype):
+    x = torch.randn(2, 8, 6, 6) + 20
+    ratios = torch.tensor([0.2, 0.3, 0.5])
+    with normlib.use_backend(backend):
+        expected = switch_norm(x, ratios, ratios)
+        with torch.autocast("cpu", dtype=dtype):
+            assert torch.equal(switch_norm(x, ratios, ratios), expected)
+
+
+@pytest.mark.parametrize("shape", [(4, 64, 28, 28), (4, 32, 7, 7)], ids=str)
+def test_control_gradients_keep_digits_far_from_zero(shape):
+    """Without differences of means, the common part of their gradients would take all digits."""
+    x, grad, w1, w2, gamma, beta = tensors(shape, torch.float32, mean=200.0)
+    results = []
+    for dtype in (torch.float64, torch.float32):
+        logits = w1.log().to(dtype).requires_grad_()
+        y = switch_norm(
+            x.to(dtype), logits.softmax(0), w2.to(dtype), gamma.to(dtype), beta.to(dtype)
+        )
+        results.append(torch.autograd.grad(y, logits, grad.to(dtype))[0])
+    error = (results[1] - results[0]).abs().max() / results[0].abs().max()
+    assert error < 1e-5
 
 
 @pytest.mark.parametrize("passes", PASSES)
@@ -160,7 +199,8 @@ def test_gradcheck(passes):
         k = len(normalizers)
 
         def function(x, w1, w2, gamma, beta, settings=settings, k=k):
-            return run(passes)(x, w1[:k], w2[:k], gamma, beta, None, None, settings)[0]
+            ratios = (w[:k].softmax(0) for w in (w1, w2))
+            return run(passes)(x, *ratios, gamma, beta, None, None, settings)[0]
 
         assert torch.autograd.gradcheck(function, leaves)
 
