@@ -28,7 +28,7 @@ def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     if rows.numel() == 0:
         zeros = x.new_zeros(x.shape[:2], dtype=STATISTICS)
         return zeros, zeros.clone()
-    moments = _channels_last_moments if channels_last else _row_moments
+    moments = _channels_last_moments if channels_last else _moments
     parts = [moments(block.to(dtype)) for (block,) in _blocks(rows)]
     means, variances = zip(*parts, strict=True)
     return torch.cat(means).view(x.shape[:2]), torch.cat(variances).view(x.shape[:2])
@@ -135,24 +135,20 @@ def _deliver(wide: Tensor, out: Tensor) -> None:
         out.copy_(wide)
 
 
-def _row_moments(rows: Tensor) -> tuple[Tensor, Tensor]:
-    _, mean, rstd = torch.native_layer_norm(rows, (rows.shape[1],), None, None, 0.0)
-    return _refined(rows, mean), rstd.flatten().square_().reciprocal_().to(STATISTICS)
+def _moments(block: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean over dimension 1, with the digits that float32 cuts off, and variance."""
+    mean = block.mean(1, keepdim=True)
+    centred = block - mean
+    cut_off = centred.mean(1)
+    return mean.squeeze(1).to(STATISTICS) + cut_off, centred.square_().mean(1).to(STATISTICS)
 
 
 def _channels_last_moments(block: Tensor) -> tuple[Tensor, Tensor]:
-    if block.shape[0] == 1:
-        mean, var = torch.batch_norm_update_stats(_image(block), None, None, 0.0)
-        return _refined(block, mean.view(1, 1, -1)), var.unsqueeze(0).to(STATISTICS)
-    mean = block.mean(1, keepdim=True)
-    return _refined(block, mean), (block - mean).square_().mean(1).to(STATISTICS)
-
-
-def _refined(block: Tensor, mean: Tensor) -> Tensor:
-    """The mean over dimension 1 with the digits that its own data type has cut off."""
-    if mean.dtype == STATISTICS:
-        return mean.squeeze(1)
-    return mean.squeeze(1).to(STATISTICS) + (block - mean).mean(1)
+    if block.shape[0] > 1:
+        return _moments(block)
+    mean, var = torch.batch_norm_update_stats(_image(block), None, None, 0.0)
+    cut_off = (block - mean).mean(1)
+    return mean.to(STATISTICS) + cut_off, var.unsqueeze(0).to(STATISTICS)
 
 
 def _row_sums(rows: Tensor, grad: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
