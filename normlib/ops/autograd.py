@@ -183,6 +183,7 @@ def _mix(
     settings: Settings,
 ) -> _Mixture:
     var = _instance_variance(var, x, settings)
+    mean_ratios, var_ratios = mean_ratios.to(mean.dtype), var_ratios.to(mean.dtype)
     layer_mean = layer_var = None
     mixed_mean = mean
     mixed_var = torch.zeros_like(var)
@@ -195,8 +196,8 @@ def _mix(
         else:
             assert bn_mean is not None and bn_var is not None
             mu, sigma2 = bn_mean, bn_var
-        mixed_mean = mixed_mean + mean_ratios[k].to(mean.dtype) * (mu - mean)
-        mixed_var = mixed_var + var_ratios[k].to(mean.dtype) * sigma2
+        mixed_mean = mixed_mean + mean_ratios[k] * (mu - mean)
+        mixed_var = mixed_var + var_ratios[k] * sigma2
     rstd = (mixed_var + settings.eps).rsqrt()
     return _Mixture(mean, var, layer_mean, layer_var, mixed_mean, rstd)
 

@@ -29,7 +29,9 @@ def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
         zeros = x.new_zeros(x.shape[:2], dtype=STATISTICS)
         return zeros, zeros.clone()
     moments = _channels_last_moments if channels_last else _moments
-    parts = [moments(block.to(dtype)) for (block,) in _blocks(rows)]
+    # One buffer for all blocks: fresh memory would cost a page fault every few microseconds.
+    work = torch.empty_like(rows[: _block_size(rows)], dtype=dtype)
+    parts = [moments(block.to(dtype), work[: len(block)]) for (block,) in _blocks(rows)]
     means, variances = zip(*parts, strict=True)
     return torch.cat(means).view(x.shape[:2]), torch.cat(variances).view(x.shape[:2])
 
@@ -122,8 +124,12 @@ def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Matching slices of all tensors along dimension 0; none where the first has no elements."""
     if tensors[0].numel() == 0:
         return iter(())
-    size = max(1, _BLOCK // tensors[0][0].numel())
+    size = _block_size(tensors[0])
     return zip(*(t.split(size) for t in tensors), strict=True)
+
+
+def _block_size(rows: Tensor) -> int:
+    return max(1, _BLOCK // rows[0].numel())
 
 
 def _workspace(out: Tensor, dtype: torch.dtype) -> Tensor:
@@ -135,19 +141,19 @@ def _deliver(wide: Tensor, out: Tensor) -> None:
         out.copy_(wide)
 
 
-def _moments(block: Tensor) -> tuple[Tensor, Tensor]:
+def _moments(block: Tensor, work: Tensor) -> tuple[Tensor, Tensor]:
     """Mean over dimension 1, with the digits that float32 cuts off, and variance."""
     mean = block.mean(1, keepdim=True)
-    centred = block - mean
+    centred = torch.sub(block, mean, out=work)
     cut_off = centred.mean(1)
     return mean.squeeze(1).to(STATISTICS) + cut_off, centred.square_().mean(1).to(STATISTICS)
 
 
-def _channels_last_moments(block: Tensor) -> tuple[Tensor, Tensor]:
+def _channels_last_moments(block: Tensor, work: Tensor) -> tuple[Tensor, Tensor]:
     if block.shape[0] > 1:
-        return _moments(block)
+        return _moments(block, work)
     mean, var = torch.batch_norm_update_stats(_image(block), None, None, 0.0)
-    cut_off = (block - mean).mean(1)
+    cut_off = torch.sub(block, mean, out=work).mean(1)
     return mean.to(STATISTICS) + cut_off, var.unsqueeze(0).to(STATISTICS)
 
 
