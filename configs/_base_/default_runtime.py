@@ -9,8 +9,8 @@ default_hooks = dict(
     param_scheduler=dict(type="ParamSchedulerHook"),
     checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type="DistSamplerSeedHook"),
-    # Running statistics that are not synchronised differ between ranks: average them to evaluate.
-    sync_buffers=dict(type="SyncBuffersHook"),
+    # Running statistics that are not synchronised differ between ranks: average them.
+    sync_buffers=dict(type="SyncStatisticsHook"),
     visualization=dict(type="DetVisualizationHook"),
     metrics=dict(type="MetricsFileHook"),
 )

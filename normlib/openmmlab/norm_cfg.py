@@ -153,6 +153,11 @@ def _wanted(norm_cfg: dict[str, Any]) -> dict[str, tuple[dict[str, Any] | None, 
         )
     # mmengine leaves _scope_ in what a config inherits from another package.
     whole = {k: v for k, v in norm_cfg.items() if k not in (*PARTS, "_scope_")}
+    strangers = [key for key, value in whole.items() if isinstance(value, dict)]
+    if strangers:
+        raise ConfigError(
+            f"norm_cfg has the part {strangers[0]!r}; the parts are {', '.join(PARTS)}"
+        )
     if whole and "type" not in whole:
         raise ConfigError(
             f"norm_cfg has the keys {sorted(whole)}; it takes a type with its arguments, such as "

@@ -2,5 +2,6 @@
 
 from normlib.openmmlab.hooks.metrics_file import MetricsFileHook
 from normlib.openmmlab.hooks.sparse_schedule import SparseScheduleHook
+from normlib.openmmlab.hooks.sync_statistics import SyncStatisticsHook
 
-__all__ = ["MetricsFileHook", "SparseScheduleHook"]
+__all__ = ["MetricsFileHook", "SparseScheduleHook", "SyncStatisticsHook"]

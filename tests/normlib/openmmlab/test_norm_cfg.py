@@ -209,7 +209,11 @@ class TestCommandLine:
         (FASTER, dict(type="ReLU"), r"'ReLU', which is no norm"),
         (FASTER, dict(type=None), r"None, which is no norm"),
         (FASTER, dict(momentum=0.1), r"has the keys \['momentum'\].*the parts backbone, neck"),
-        (FASTER, dict(heads=dict(type="SN")), r"has the keys \['heads'\]"),
+        (
+            FASTER,
+            dict(heads=dict(type="SN")),
+            r"has the part 'heads'; the parts are backbone, neck, head",
+        ),
         (FASTER, dict(type="SN", heads=None), r"unexpected keyword argument 'heads'"),
         (FASTER, dict(type="SN", normalizers=["gn"]), r"\['gn'\].*\('in', 'ln', 'bn'\)"),
         (FASTER, dict(type="GN", num_groups=0), r"'num_groups': 0.* does not build"),
