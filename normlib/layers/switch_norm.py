@@ -116,7 +116,7 @@ class SwitchNorm(nn.Module):
         tracked = "bn" in self.normalizers
         for name in ("running_mean", "running_var"):
             self.register_buffer(name, empty(num_features) if tracked else None)
-        # A float, because buffers may be averaged over ranks.
+        # A float, since hooks may average buffers over ranks.
         counted = tracked and momentum is None
         self.register_buffer("num_batches_tracked", empty() if counted else None)
         self.reset_parameters()
