@@ -33,6 +33,8 @@ def switch_norm(
     eps: float = 1e-5,
     normalizers: Sequence[str] = NORMALIZERS,
     unbiased: bool = False,
+    activation: str | None = None,
+    residual: Tensor | None = None,
     process_group: ProcessGroup | None = None,
 ) -> Tensor:
     r"""Normalise with a mixture of instance, layer and batch statistics.
@@ -68,6 +70,9 @@ def switch_norm(
         normalizers: Which statistics are mixed: a subset of ``('in', 'ln', 'bn')``, in that order.
         unbiased: Take the instance variance with divisor S - 1, as the layers released with the
             paper do.
+        activation: ``'relu'`` to apply it to the output in the same sweep, or None.
+        residual: Tensor of the shape and dtype of ``input`` that is added before the activation,
+            in the same sweep.
         process_group: Share batch statistics over these processes, with one collective in the
             forward and one in the backward. None keeps them local.
 
@@ -75,10 +80,17 @@ def switch_norm(
         Tensor of the shape, dtype and memory format of ``input``.
 
     Raises:
-        ValueError: Shapes, normalizers or running statistics do not go together.
+        ValueError: Shapes, normalizers or running statistics do not go together, or the activation
+            is not known.
     """
-    settings = Settings(tuple(normalizers), eps, unbiased, process_group)
+    check_activation(activation)
+    settings = Settings(tuple(normalizers), eps, unbiased, activation == "relu", process_group)
     _check_arguments(input, mean_ratios, var_ratios, settings)
+    if residual is not None and (residual.shape, residual.dtype) != (input.shape, input.dtype):
+        raise ValueError(
+            f"switch_norm: residual is a {residual.dtype} tensor of shape {tuple(residual.shape)}; "
+            f"it must be like input, {input.dtype} of shape {tuple(input.shape)}"
+        )
     _check_channels(
         input, weight=weight, bias=bias, running_mean=running_mean, running_var=running_var
     )
@@ -97,7 +109,7 @@ def switch_norm(
         fixed_mean, fixed_var = running_mean, running_var
 
     y, batch_mean, batch_var, count = BACKENDS[backend().name](
-        input, mean_ratios, var_ratios, weight, bias, fixed_mean, fixed_var, settings
+        input, mean_ratios, var_ratios, weight, bias, fixed_mean, fixed_var, residual, settings
     )
     if batch_mean is not None and running_mean is not None:
         assert batch_var is not None
@@ -234,6 +246,12 @@ def _check_channels(input: Tensor, **vectors: Tensor | None) -> None:
                 f"switch_norm: {name} has shape {tuple(vector.shape)}, input has "
                 f"{input.shape[1]} channels (shape {tuple(input.shape)})"
             )
+
+
+def check_activation(activation: str | None) -> None:
+    """Raise ValueError unless this activation can be fused."""
+    if activation not in (None, "relu"):
+        raise ValueError(f"activation is {activation!r}; it must be 'relu' or None")
 
 
 def check_radius(radius: float) -> None:

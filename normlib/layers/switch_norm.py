@@ -54,6 +54,7 @@ class SwitchNorm(nn.Module):
         normalizers: The statistics to mix, a subset of ``('in', 'ln', 'bn')`` in that order.
         unbiased: Take the instance variance with divisor S - 1, like the released layers, whose
             checkpoints then evaluate to the published figures.
+        activation: ``'relu'`` to apply it to the output, in the same sweep over memory.
         device: Device of parameters and buffers.
         dtype: Data type of parameters and buffers.
 
@@ -88,11 +89,13 @@ class SwitchNorm(nn.Module):
         *,
         normalizers: Sequence[str] = functional.NORMALIZERS,
         unbiased: bool = False,
+        activation: str | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         functional.check_normalizers(normalizers)
+        functional.check_activation(activation)
         backend()
         if num_features < 1:
             raise ValueError(f"num_features is {num_features}; it must be 1 or more")
@@ -104,6 +107,7 @@ class SwitchNorm(nn.Module):
         self.affine = affine
         self.normalizers = tuple(normalizers)
         self.unbiased = unbiased
+        self.activation = activation
         self.choice = Choice(None, None)
 
         def empty(*shape: int) -> Tensor:
@@ -188,8 +192,13 @@ class SwitchNorm(nn.Module):
         self.choice = Choice(None, None)
         return any(one_hot)
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalise a tensor of shape (N, C, *spatial)."""
+    def forward(self, input: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Normalise a tensor of shape (N, C, *spatial).
+
+        Args:
+            input: The tensor.
+            residual: A tensor like it that is added before the activation.
+        """
         self._check_input(input)
         normalizers, mean_logits, var_logits = self._active(input)
         batch = self.training and "bn" in normalizers
@@ -206,6 +215,8 @@ class SwitchNorm(nn.Module):
             eps=self.eps,
             normalizers=normalizers,
             unbiased=self.unbiased,
+            activation=self.activation,
+            residual=residual,
             process_group=self._process_group() if batch else None,
         )
 
@@ -216,6 +227,7 @@ class SwitchNorm(nn.Module):
             f"normalizers={self.normalizers}"
         )
         text += ", unbiased=True" if self.unbiased else ""
+        text += f", activation={self.activation!r}" if self.activation else ""
         return text + (f", choice={tuple(self.choice)}" if any(self.choice) else "")
 
     def _ratios_of(self, mean_logits: Tensor, var_logits: Tensor) -> tuple[Tensor, Tensor]:

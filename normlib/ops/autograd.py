@@ -130,6 +130,7 @@ def switch_norm(
     bias: Tensor | None,
     fixed_mean: Tensor | None,
     fixed_var: Tensor | None,
+    residual: Tensor | None,
     settings: Settings,
     passes: Passes,
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | int]:
@@ -137,6 +138,10 @@ def switch_norm(
     y, batch_mean, batch_var, total = _SwitchNorm.apply(
         x, mean_ratios, var_ratios, weight, bias, fixed_mean, fixed_var, settings, passes
     )
+    if residual is not None:
+        y = y + residual
+    if settings.relu:
+        y = y.relu()
     return y, batch_mean, batch_var, x.shape[0] * _positions(x) if total is None else total
 
 

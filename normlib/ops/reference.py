@@ -30,6 +30,7 @@ def switch_norm(
     bias: Tensor | None,
     fixed_mean: Tensor | None,
     fixed_var: Tensor | None,
+    residual: Tensor | None,
     settings: Settings,
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | int]:
     """Normalise ``x``.
@@ -43,6 +44,7 @@ def switch_norm(
         fixed_mean: Batch mean of shape (C,) to use as a constant (evaluation), or None to
             take it from ``x``.
         fixed_var: Batch variance of shape (C,), given exactly when ``fixed_mean`` is.
+        residual: Added to the output before the activation; of the shape of ``x``, or None.
         settings: Everything that is no tensor.
 
     Returns:
@@ -88,7 +90,12 @@ def switch_norm(
         y = y * weight.to(dtype).view(1, -1, 1)
     if bias is not None:
         y = y + bias.to(dtype).view(1, -1, 1)
-    return y.reshape(x.shape).to(x.dtype), batch_mean, batch_var, count
+    y = y.reshape(x.shape)
+    if residual is not None:
+        y = y + residual.to(dtype)
+    if settings.relu:
+        y = y.relu()
+    return y.to(x.dtype), batch_mean, batch_var, count
 
 
 def _batch_statistics(

@@ -21,12 +21,14 @@ class Settings:
         eps: Added to the mixed variance.
         unbiased: Use the instance variance with divisor ``S - 1`` (0 where ``S == 1``), as the
             layers released with the paper do, in place of the biased one.
+        relu: Whether negative outputs become 0.
         group: Processes over which batch statistics are shared, or None for this process alone.
     """
 
     normalizers: tuple[str, ...] = NORMALIZERS
     eps: float = 1e-5
     unbiased: bool = False
+    relu: bool = False
     group: ProcessGroup | None = None
 
     def index(self, normalizer: str) -> int | None:

@@ -51,10 +51,10 @@ def arrange(x: Tensor, order: str) -> Tensor:
     return x.clone()
 
 
-def evaluate(function, x, grad, *parameters, fixed=(None, None), settings=None):
+def evaluate(function, x, grad, *parameters, fixed=(None, None), residual=None, settings=None):
     leaves = [t.detach().clone().requires_grad_() for t in parameters]
     x = x.detach().requires_grad_()
-    y, mean, var, _ = function(x, *leaves, *fixed, settings or Settings())
+    y, mean, var, _ = function(x, *leaves, *fixed, residual, settings or Settings())
     grads = torch.autograd.grad(y, [x, *leaves], grad)
     return [y, *grads] + ([mean, var] if mean is not None else [])
 
@@ -200,7 +200,7 @@ def test_gradcheck(passes):
 
         def function(x, w1, w2, gamma, beta, settings=settings, k=k):
             ratios = (w[:k].softmax(0) for w in (w1, w2))
-            return run(passes)(x, *ratios, gamma, beta, None, None, settings)[0]
+            return run(passes)(x, *ratios, gamma, beta, None, None, None, settings)[0]
 
         assert torch.autograd.gradcheck(function, leaves)
 
