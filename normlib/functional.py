@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from normlib.ops.registration import BACKENDS, backend
+from normlib.ops.running import Running
 from normlib.ops.settings import NORMALIZERS, Settings
 
 if TYPE_CHECKING:
@@ -108,15 +109,21 @@ def switch_norm(
             )
         fixed_mean, fixed_var = running_mean, running_var
 
-    y, batch_mean, batch_var, count = BACKENDS[backend().name](
-        input, mean_ratios, var_ratios, weight, bias, fixed_mean, fixed_var, residual, settings
+    running = None
+    if training and running_mean is not None and running_var is not None:
+        running = Running(running_mean, running_var, momentum, num_batches_tracked)
+    return BACKENDS[backend().name](
+        input,
+        mean_ratios,
+        var_ratios,
+        weight,
+        bias,
+        fixed_mean,
+        fixed_var,
+        residual,
+        running,
+        settings,
     )
-    if batch_mean is not None and running_mean is not None:
-        assert batch_var is not None
-        assert running_var is not None
-        running = (running_mean, running_var)
-        _update_running((batch_mean, batch_var), running, momentum, num_batches_tracked, count)
-    return y
 
 
 def sparsestmax(logits: Tensor, radius: float | Tensor) -> Tensor:
@@ -188,30 +195,6 @@ def _final_face(logits: Tensor, radius: float | Tensor) -> tuple[Tensor, Tensor]
     final = squared_radius.gather(-1, largest.long() - 1).clamp(min=0).sqrt()
     off_centre = spread.gather(-1, largest.long() - 1) > 0
     return face, final * (pushed & off_centre)
-
-
-def _update_running(
-    statistics: tuple[Tensor, Tensor],
-    running: tuple[Tensor, Tensor],
-    momentum: float | None,
-    tracked: Tensor | None,
-    count: Tensor | int,
-) -> None:
-    """Take batch statistics of ``count`` elements into the running ones, unless there are none."""
-    if isinstance(count, int):
-        if count == 0:
-            return
-        fresh: Tensor | float = 1.0
-    else:
-        fresh = (count > 0).to(running[0].dtype)
-    if momentum is None:
-        assert tracked is not None
-        tracked.add_(fresh)
-        momentum_now: Tensor | float = (fresh / tracked.clamp(min=1)).to(running[0].dtype)
-    else:
-        momentum_now = fresh * momentum
-    for old, new in zip(running, statistics, strict=True):
-        old.lerp_(new.to(old.dtype), momentum_now)
 
 
 def _check_arguments(

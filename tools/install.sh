@@ -240,7 +240,8 @@ packages_stamp="path $VENV
 python $version
 lock $(checksum requirements.lock)"
 complete_stamp="$packages_stamp
-project $repo $(checksum pyproject.toml)"
+project $repo $(checksum pyproject.toml)
+kernels $(checksum <(cat setup.py normlib/csrc/*.* normlib/csrc/*/*.*))"
 
 if [[ $installed == "$complete_stamp" ]]; then
   say "$VENV is up to date"
@@ -257,8 +258,12 @@ if [[ $installed != "$packages_stamp"* ]]; then
   echo "$packages_stamp" >"$stamp"
 fi
 
-say 'installing the project (editable)'
+say 'installing the project (editable) and compiling its kernels'
 run_pip --no-deps --no-build-isolation --quiet -e .
+"$VENV/bin/python" -c '
+import json
+for device, note in json.load(open("normlib/lib/build.json")).items():
+    print(f"install: kernels for {device}: {note}")'
 check_opencv
 echo "$complete_stamp" >"$stamp"
 say "done: $VENV, Python $version"

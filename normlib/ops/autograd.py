@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from normlib.ops import sync
 from normlib.ops.passes import Passes
+from normlib.ops.running import Running
 from normlib.ops.settings import Settings
 
 
@@ -131,9 +132,10 @@ def switch_norm(
     fixed_mean: Tensor | None,
     fixed_var: Tensor | None,
     residual: Tensor | None,
+    running: Running | None,
     settings: Settings,
     passes: Passes,
-) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | int]:
+) -> Tensor:
     """As :func:`normlib.ops.reference.switch_norm`, on the given passes; first derivatives only."""
     y, batch_mean, batch_var, total = _SwitchNorm.apply(
         x, mean_ratios, var_ratios, weight, bias, fixed_mean, fixed_var, settings, passes
@@ -142,7 +144,10 @@ def switch_norm(
         y = y + residual
     if settings.relu:
         y = y.relu()
-    return y, batch_mean, batch_var, x.shape[0] * _positions(x) if total is None else total
+    if running is not None and batch_mean is not None:
+        count = x.shape[0] * _positions(x) if total is None else total
+        running.update(batch_mean, batch_var, count)
+    return y
 
 
 def _positions(x: Tensor) -> int:

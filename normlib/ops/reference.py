@@ -19,6 +19,7 @@ from torch import Tensor
 
 from normlib.ops import sync
 from normlib.ops.precision import accumulation_dtype
+from normlib.ops.running import Running
 from normlib.ops.settings import Settings
 
 
@@ -31,8 +32,9 @@ def switch_norm(
     fixed_mean: Tensor | None,
     fixed_var: Tensor | None,
     residual: Tensor | None,
+    running: Running | None,
     settings: Settings,
-) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | int]:
+) -> Tensor:
     """Normalise ``x``.
 
     Args:
@@ -45,12 +47,11 @@ def switch_norm(
             take it from ``x``.
         fixed_var: Batch variance of shape (C,), given exactly when ``fixed_mean`` is.
         residual: Added to the output before the activation; of the shape of ``x``, or None.
+        running: Averages that take in the batch statistics, where those come from ``x``.
         settings: Everything that is no tensor.
 
     Returns:
-        The output, of the shape and dtype of ``x``; the batch mean and variance, each of shape
-        (C,), that a running average should take in, or None where there are none; and the number
-        of elements behind them, a tensor of shape () where they are synchronised.
+        The output, of the shape and dtype of ``x``.
     """
     dtype = accumulation_dtype(x)
     flat = x.to(dtype).flatten(2) if x.dim() > 2 else x.to(dtype).unsqueeze(2)
@@ -65,8 +66,6 @@ def switch_norm(
         var = var * (positions / (positions - 1)) if positions > 1 else var * 0
 
     means, variances = [], []
-    batch_mean = batch_var = None
-    count: Tensor | int = samples * positions
     for normalizer in settings.normalizers:
         if normalizer == "in":
             mu, sigma2 = mean, var
@@ -77,7 +76,8 @@ def switch_norm(
             mu, sigma2 = fixed_mean.to(dtype), fixed_var.to(dtype)
         else:
             mu, sigma2, count = _batch_statistics(mean, var, positions, settings)
-            batch_mean, batch_var = mu.detach(), sigma2.detach()
+            if running is not None:
+                running.update(mu.detach(), sigma2.detach(), count)
         means.append(mu.expand(samples, channels))
         variances.append(sigma2.expand(samples, channels))
 
@@ -95,7 +95,7 @@ def switch_norm(
         y = y + residual.to(dtype)
     if settings.relu:
         y = y.relu()
-    return y.to(x.dtype), batch_mean, batch_var, count
+    return y.to(x.dtype)
 
 
 def _batch_statistics(

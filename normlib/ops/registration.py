@@ -6,6 +6,7 @@ A backend is a function with the signature of :func:`normlib.ops.reference.switc
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,13 +15,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from normlib.ops import autograd, eager, eager_cpu, reference
+from normlib.ops import autograd, eager, eager_cpu, native, reference
 from normlib.ops.passes import Passes
 
-Backend = Callable[..., tuple[Tensor, Tensor | None, Tensor | None, Tensor | int]]
+Backend = Callable[..., Tensor]
+
+_logger = logging.getLogger("normlib")
 
 
-def _eager(*arguments: Any) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | int]:
+def _eager(*arguments: Any) -> Tensor:
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
     on_cpu = arguments[0].device.type == "cpu" and not traced
     passes: Passes = eager_cpu if on_cpu else eager
@@ -28,9 +31,17 @@ def _eager(*arguments: Any) -> tuple[Tensor, Tensor | None, Tensor | None, Tenso
     return function(*arguments, passes)
 
 
+def _native(*arguments: Any) -> Tensor:
+    # A trace is to hold PyTorch's own operators, which other programs know.
+    if torch.jit.is_tracing() or not native.serves(arguments[0]):
+        return _eager(*arguments)
+    return native.switch_norm(*arguments)
+
+
 BACKENDS: dict[str, Backend] = {
     "reference": reference.switch_norm,
     "eager": _eager,
+    "native": _native,
 }
 
 
@@ -43,15 +54,33 @@ class BackendInfo(NamedTuple):
 
 def _choose() -> BackendInfo:
     forced = os.environ.get("NORMLIB_BACKEND", "")
-    if not forced:
-        return BackendInfo("eager", "PyTorch alone; the fastest backend of this installation")
-    return BackendInfo(_check(forced, "NORMLIB_BACKEND"), "set by NORMLIB_BACKEND")
+    if forced:
+        _check(forced, "NORMLIB_BACKEND")
+        reason = f"set by NORMLIB_BACKEND{_devices() if forced == 'native' else ''}"
+        return BackendInfo(forced, reason)
+    cpu = native.availability("cpu")
+    if cpu.ready:
+        return BackendInfo("native", f"the fastest of this installation{_devices()}")
+    return BackendInfo("eager", f"PyTorch alone; no compiled kernels: {cpu.reason}")
 
 
-def _check(name: str, source: str) -> str:
+def _devices() -> str:
+    """The devices that have compiled kernels, and why the others have none."""
+    cpu, cuda = native.availability("cpu"), native.availability("cuda")
+    where = f"; compiled for the CPU ({cpu.reason})"
+    if cuda.ready:
+        return f"{where} and for CUDA ({cuda.reason})"
+    return f"{where}; on CUDA eager ({cuda.reason})" if torch.cuda.is_available() else where
+
+
+def _check(name: str, source: str) -> None:
     if name not in BACKENDS:
         raise ValueError(f"{source} is {name!r}; the backends are {', '.join(sorted(BACKENDS))}")
-    return name
+    if name == "native" and not native.availability("cpu").ready:
+        raise ValueError(
+            f"{source} is 'native', and there are no compiled kernels: "
+            f"{native.availability('cpu').reason}"
+        )
 
 
 _current: BackendInfo | None = None
@@ -61,11 +90,12 @@ def backend() -> BackendInfo:
     """The backend that :func:`normlib.functional.switch_norm` uses, and why.
 
     Raises:
-        ValueError: ``NORMLIB_BACKEND`` names no backend.
+        ValueError: ``NORMLIB_BACKEND`` names no backend, or one that cannot serve here.
     """
     global _current
     if _current is None:
         _current = _choose()
+        _logger.info("backend: %s (%s)", *_current)
     return _current
 
 
@@ -74,14 +104,15 @@ def use_backend(name: str) -> Iterator[None]:
     """Use the named backend within a ``with`` block.
 
     Args:
-        name: ``'eager'`` or ``'reference'``.
+        name: ``'native'``, ``'eager'`` or ``'reference'``.
 
     Raises:
-        ValueError: There is no backend of that name.
+        ValueError: There is no backend of that name, or it cannot serve here.
     """
     global _current
     previous = _current
-    _current = BackendInfo(_check(name, "backend"), "set by use_backend")
+    _check(name, "backend")
+    _current = BackendInfo(name, "set by use_backend")
     try:
         yield
     finally:

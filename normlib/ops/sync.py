@@ -28,6 +28,18 @@ def synchronizing_group(group: ProcessGroup | None = None) -> ProcessGroup | Non
     return group if dist.get_world_size(group) > 1 else None
 
 
+def gather(local: Tensor, group: ProcessGroup) -> Tensor:
+    """The vectors of shape (n,) of all ranks, as a tensor of shape (ranks, n)."""
+    gathered = local.new_empty(dist.get_world_size(group) * local.numel())
+    dist.all_gather_into_tensor(gathered, local, group=group)
+    return gathered.view(-1, local.numel())
+
+
+def sum_in_place(gradients: Tensor, group: ProcessGroup) -> None:
+    """Sum a tensor over all ranks, in one all-reduce."""
+    dist.all_reduce(gradients, group=group)
+
+
 def merge_statistics(
     count: int, mean: Tensor, var: Tensor, group: ProcessGroup
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -45,9 +57,7 @@ def merge_statistics(
     """
     channels = mean.shape[0]
     local = torch.cat([mean.new_full((1,), float(count)), mean, var])
-    gathered = local.new_empty(dist.get_world_size(group) * local.numel())
-    dist.all_gather_into_tensor(gathered, local, group=group)
-    counts, means, variances = gathered.view(-1, local.numel()).split([1, channels, channels], 1)
+    counts, means, variances = gather(local, group).split([1, channels, channels], 1)
     total = counts.sum()
     share = counts / total.clamp(min=1)
     merged_mean = (share * means).sum(0)
@@ -60,7 +70,7 @@ def sum_gradients(
 ) -> tuple[Tensor, Tensor]:
     """Sum two vectors of shape (C,) over all ranks, in one all-reduce."""
     both = torch.stack([grad_mean, grad_var])
-    dist.all_reduce(both, group=group)
+    sum_in_place(both, group)
     return both[0], both[1]
 
 

@@ -1,0 +1,208 @@
+// Sweeps over one row: the positions of a sample and channel, where they lie together in memory.
+
+#pragma once
+
+#include "../statistics.h"
+#include "vector.h"
+
+NORMLIB_BEGIN
+
+// Elements that stay in the first cache between two steps over them, and that a float may sum.
+constexpr int64_t kChunk = 2048;
+
+// Calls vector(i, k) for whole vectors, k < 4 naming one of four independent accumulators, and then
+// scalar(i) for the elements that are left.
+template <int lanes, typename OnVector, typename OnScalar>
+inline void for_each(int64_t size, OnVector&& vector, OnScalar&& scalar) {
+  int64_t i = 0;
+  for (; i + 4 * lanes <= size; i += 4 * lanes) {
+    vector(i, 0);
+    vector(i + lanes, 1);
+    vector(i + 2 * lanes, 2);
+    vector(i + 3 * lanes, 3);
+  }
+  for (; i + lanes <= size; i += lanes) vector(i, 0);
+  for (; i < size; ++i) scalar(i);
+}
+
+struct RowMoments {
+  double mean, var;
+};
+
+// Two steps over each chunk, chunks merged with Chan's formula.
+template <typename T>
+inline RowMoments row_moments(const T* x, int64_t size) {
+  using A = Accumulate<T>;
+  using V = Vector<A>;
+  constexpr int lanes = kLanes<A>;
+  double count = 0, mean = 0, m2 = 0;
+  for (int64_t begin = 0; begin < size; begin += kChunk) {
+    const T* chunk = x + begin;
+    const int64_t length = size - begin < kChunk ? size - begin : kChunk;
+
+    V totals[4] = {};
+    A total = 0;
+    for_each<lanes>(
+        length, [&](int64_t i, int k) { totals[k] += load(chunk + i); },
+        [&](int64_t i) { total += widen(chunk[i]); });
+    total += sum((totals[0] + totals[1]) + (totals[2] + totals[3]));
+    const A centre = total / static_cast<A>(length);
+
+    V firsts[4] = {}, seconds[4] = {};
+    A first = 0, second = 0;
+    const V centres = broadcast(centre);
+    for_each<lanes>(
+        length,
+        [&](int64_t i, int k) {
+          const V d = load(chunk + i) - centres;
+          firsts[k] += d;
+          seconds[k] += d * d;
+        },
+        [&](int64_t i) {
+          const A d = widen(chunk[i]) - centre;
+          first += d;
+          second += d * d;
+        });
+    first += sum((firsts[0] + firsts[1]) + (firsts[2] + firsts[3]));
+    second += sum((seconds[0] + seconds[1]) + (seconds[2] + seconds[3]));
+
+    const double weight = static_cast<double>(length);
+    const double rest = static_cast<double>(first) / weight;  // digits that `centre` has no room for
+    const Moments<double> merged =
+        normlib::merge<double>({count, mean, m2}, {weight, static_cast<double>(centre) + rest,
+                                          static_cast<double>(second) - weight * rest * rest});
+    count = merged.count;
+    mean = merged.mean;
+    m2 = merged.m2;
+  }
+  return {mean, m2 / static_cast<double>(size)};
+}
+
+// The positions at which a row's gradient passes the ReLU.
+template <typename T>
+struct Always {
+  using A = Accumulate<T>;
+  Vector<A> vector(int64_t, Vector<A> grad) const {
+    return grad;
+  }
+  A scalar(int64_t, A grad) const {
+    return grad;
+  }
+};
+
+template <typename T>
+struct WhereMaskSet {
+  using A = Accumulate<T>;
+  const uint8_t* row;
+  Vector<A> vector(int64_t i, Vector<A> grad) const {
+    return where<A>(load_mask<A>(row, i), grad);
+  }
+  A scalar(int64_t i, A grad) const {
+    return load_mask_bit(row, i) ? grad : A{0};
+  }
+};
+
+// The affine map as apply computes it.
+template <typename A>
+struct RowAffine {
+  A centre, scale, shift;
+  Vector<A> vector(Vector<A> x) const { return (x - centre) * scale + shift; }
+  A scalar(A x) const { return (x - centre) * scale + shift; }
+};
+
+template <typename T>
+struct WherePositive {
+  using A = Accumulate<T>;
+  const T* x;
+  RowAffine<A> affine;
+  Vector<A> vector(int64_t i, Vector<A> grad) const {
+    return where<A>(~(affine.vector(load(x + i)) <= 0), grad);
+  }
+  A scalar(int64_t i, A grad) const {
+    return affine.scalar(widen(x[i])) <= 0 ? A{0} : grad;
+  }
+};
+
+struct RowSums {
+  double grad, grad_x;
+};
+
+// Sums of dy and of dy * (x - centre).
+template <typename T, typename Gate>
+inline RowSums row_sums(const T* x, const T* grad, int64_t size, Accumulate<T> centre, Gate gate) {
+  using A = Accumulate<T>;
+  using V = Vector<A>;
+  RowSums sums{};
+  const V centres = broadcast(centre);
+  for (int64_t begin = 0; begin < size; begin += kChunk) {
+    const int64_t length = size - begin < kChunk ? size - begin : kChunk;
+    V firsts[4] = {}, seconds[4] = {};
+    A first = 0, second = 0;
+    for_each<kLanes<A>>(
+        length,
+        [&](int64_t i, int k) {
+          const V g = gate.vector(begin + i, load(grad + begin + i));
+          firsts[k] += g;
+          seconds[k] += g * (load(x + begin + i) - centres);
+        },
+        [&](int64_t i) {
+          const A g = gate.scalar(begin + i, widen(grad[begin + i]));
+          first += g;
+          second += g * (widen(x[begin + i]) - centre);
+        });
+    sums.grad += first + sum((firsts[0] + firsts[1]) + (firsts[2] + firsts[3]));
+    sums.grad_x += second + sum((seconds[0] + seconds[1]) + (seconds[2] + seconds[3]));
+  }
+  return sums;
+}
+
+// y = scale * (x - centre) + shift + residual, with the ReLU if asked for. residual, mask: or null.
+template <typename T, bool kRelu, bool kResidual>
+inline void apply_row(const T* x, const T* residual, T* y, uint8_t* mask, int64_t size,
+                      RowAffine<Accumulate<T>> affine) {
+  using A = Accumulate<T>;
+  using V = Vector<A>;
+  for_each<kLanes<A>>(
+      size,
+      [&](int64_t i, int) {
+        V v = affine.vector(load(x + i));
+        if constexpr (kResidual) v += load(residual + i);
+        if constexpr (kRelu) {
+          const Mask<A> positive = ~(v <= 0);
+          if (mask) store_mask<A>(mask, i, positive);
+          v = where<A>(positive, v);
+        }
+        store(y + i, v);
+      },
+      [&](int64_t i) {
+        A v = affine.scalar(widen(x[i]));
+        if constexpr (kResidual) v += widen(residual[i]);
+        if constexpr (kRelu) {
+          const bool positive = !(v <= 0);
+          if (mask) store_mask_bit(mask, i, positive);
+          v = positive ? v : A{0};
+        }
+        y[i] = narrow<T>(v);
+      });
+}
+
+// dx = grad_scale * dy + x_scale * (x - centre) + shift; dresidual = dy. Each is null or written.
+template <typename T, typename Gate>
+inline void backward_row(const T* x, const T* grad, T* dx, T* dresidual, int64_t size,
+                         RowAffine<Accumulate<T>> affine, Accumulate<T> grad_scale, Gate gate) {
+  using A = Accumulate<T>;
+  for_each<kLanes<A>>(
+      size,
+      [&](int64_t i, int) {
+        const Vector<A> g = gate.vector(i, load(grad + i));
+        if (dresidual) store(dresidual + i, g);
+        if (dx) store(dx + i, g * grad_scale + affine.vector(load(x + i)));
+      },
+      [&](int64_t i) {
+        const A g = gate.scalar(i, widen(grad[i]));
+        if (dresidual) dresidual[i] = narrow<T>(g);
+        if (dx) dx[i] = narrow<T>(g * grad_scale + affine.scalar(widen(x[i])));
+      });
+}
+
+NORMLIB_END

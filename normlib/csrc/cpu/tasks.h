@@ -1,0 +1,124 @@
+// How a pass is cut into tasks, the same way for any number of threads.
+
+#pragma once
+
+#include <algorithm>
+#include <memory>
+
+#include "coefficients.h"
+#include "columns.h"
+#include "kernels.h"
+
+NORMLIB_BEGIN
+
+// Elements below which a second thread costs more than it saves.
+constexpr int64_t kGrain = 1 << 14;
+// Elements of a tile.
+constexpr int64_t kTile = 1 << 17;
+
+inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Runs f(begin, end) on ranges that make up [0, count).
+template <typename F>
+void parallel(ParallelFor pool, int64_t count, int64_t elements_each, const F& f) {
+  const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, elements_each));
+  const auto task = [](int64_t begin, int64_t end, void* context) {
+    (*static_cast<const F*>(context))(begin, end);
+  };
+  pool(0, count, grain, task, const_cast<void*>(static_cast<const void*>(&f)));
+}
+
+// Memory that a thread keeps between calls: fresh memory costs a page fault every 4 KB.
+inline double* workspace(int64_t count) {
+  thread_local std::unique_ptr<double[]> memory;
+  thread_local int64_t capacity = 0;
+  if (count > capacity) {
+    memory.reset(new double[count]);
+    capacity = count;
+  }
+  return memory.get();
+}
+
+// Channels [first, first + count) of a sample.
+struct Stretch {
+  int64_t sample, first, count;
+};
+
+// Calls f(stretch) for the stretches that make up rows [begin, end) of the N * C.
+template <typename F>
+void for_each_stretch(const Problem& p, int64_t begin, int64_t end, const F& f) {
+  while (begin < end) {
+    const int64_t sample = begin / p.channels, first = begin % p.channels;
+    const int64_t count = std::min({kStretch, p.channels - first, end - begin});
+    f(Stretch{sample, first, count});
+    begin += count;
+  }
+}
+
+// Where the channels of a position lie together: some positions of a stretch of channels.
+struct Tile {
+  Stretch stretch;
+  int64_t part, rows;
+  int64_t begin;  // of its first element in x
+  int64_t row;    // of its first element among the N * S
+};
+
+class Tiles {
+ public:
+  explicit Tiles(const Problem& p)
+      : p_(p),
+        width_(std::min(kStretch, p.channels)),
+        rows_(std::min(std::max<int64_t>(1, kTile / width_), p.positions)),
+        parts_(divide_up(p.positions, rows_)),
+        stretches_(divide_up(p.channels, width_)) {}
+
+  int64_t count() const { return p_.samples * parts_ * stretches_; }
+  int64_t parts() const { return parts_; }
+  int64_t elements() const { return rows_ * width_; }
+  int64_t rows(int64_t part) const { return std::min(rows_, p_.positions - part * rows_); }
+
+  Tile operator[](int64_t i) const {
+    const int64_t first = i % stretches_ * width_;
+    const int64_t part = i / stretches_ % parts_;
+    const int64_t sample = i / (stretches_ * parts_);
+    const int64_t row = sample * p_.positions + part * rows_;
+    return {{sample, first, std::min(width_, p_.channels - first)},
+            part,
+            rows(part),
+            row * p_.channels + first,
+            row};
+  }
+
+ private:
+  const Problem& p_;
+  const int64_t width_, rows_, parts_, stretches_;
+};
+
+// Runs f(tile) for all tiles.
+template <typename F>
+void parallel_tiles(ParallelFor pool, const Tiles& tiles, const F& f) {
+  parallel(pool, tiles.count(), tiles.elements(), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) f(tiles[i]);
+  });
+}
+
+template <typename T>
+Block<const T> block_of(const Problem& p, const Tile& tile, const void* data) {
+  return {static_cast<const T*>(data) + tile.begin, tile.rows, tile.stretch.count, p.channels};
+}
+
+template <typename T>
+const T* offset_by(const void* data, int64_t elements) {
+  return data ? static_cast<const T*>(data) + elements : nullptr;
+}
+template <typename T>
+T* offset_by(void* data, int64_t elements) {
+  return data ? static_cast<T*>(data) + elements : nullptr;
+}
+
+// Rows of Problem::mask: their length in bytes.
+inline int64_t mask_stride(const Problem& p) {
+  return divide_up(p.channels_last ? p.channels : p.positions, 8);
+}
+
+NORMLIB_END

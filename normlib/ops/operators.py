@@ -1,0 +1,194 @@
+"""The operators of the compiled kernels in PyTorch: schemas, shapes for tracing, derivative.
+
+``normlib::switch_norm`` is the whole forward of one process. The others are its parts, between
+which the synchronised form communicates. The kernels themselves are registered by the libraries
+that :mod:`normlib.ops.native` loads.
+
+Attributes of the schemas, with A the dtype of accumulation (float32, or float64 for float64 input):
+
+- ``instance``: A (2, N, C), difference of the instance means from the channel's mean in
+  ``channel``, and instance variances;
+- ``layer``: float64 (N, 2), mean and variance of each sample;
+- ``channel`` and ``batch``: float64 (1 + 2 C), number of elements, means and variances of the
+  channels on this process, and on all;
+- ``mask``: uint8 (rows, bytes), one bit an element that the ReLU lets through;
+- ``normalizers``: bits 1, 2 and 4 for instance, layer and batch statistics.
+
+Sizes and roles of the others are in ``csrc/problem.h``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from normlib.ops.precision import STATISTICS, accumulation_dtype
+
+_STATISTICS = "Tensor instance, Tensor layer, Tensor channel"
+_MIXING = (
+    "Tensor mean_ratios, Tensor var_ratios, Tensor? weight, Tensor? bias, "
+    "Tensor? fixed_mean, Tensor? fixed_var"
+)
+_SETTINGS = "int normalizers, bool unbiased, float eps, bool relu"
+_BACKWARD = f"Tensor grad, Tensor x, Tensor? mask, {_STATISTICS}"
+
+SCHEMAS = (
+    "statistics(Tensor x, Tensor? fixed_mean, Tensor? fixed_var, int normalizers, bool unbiased)"
+    " -> (Tensor instance, Tensor layer, Tensor channel)",
+    "merge(Tensor gathered) -> Tensor",
+    f"apply(Tensor x, Tensor? residual, {_STATISTICS}, Tensor batch, {_MIXING}, {_SETTINGS},"
+    " bool keep_mask) -> (Tensor y, Tensor mask)",
+    f"backward_reduce({_BACKWARD}, Tensor batch, {_MIXING}, {_SETTINGS})"
+    " -> (Tensor sums, Tensor layer_grad, Tensor channel_grad, Tensor dweight, Tensor dbias)",
+    f"backward_apply({_BACKWARD}, Tensor batch, {_MIXING}, {_SETTINGS}, Tensor sums,"
+    " Tensor layer_grad, Tensor channel_grad, bool needs_x, bool needs_residual)"
+    " -> (Tensor dx, Tensor dresidual, Tensor dmean_ratios, Tensor dvar_ratios)",
+    f"switch_norm(Tensor x, Tensor? residual, {_MIXING}, Tensor(a!)? running_mean,"
+    f" Tensor(b!)? running_var, float momentum, {_SETTINGS}, bool keep_mask)"
+    " -> (Tensor y, Tensor mask, Tensor instance, Tensor layer, Tensor channel)",
+    f"switch_norm_backward({_BACKWARD}, {_MIXING}, {_SETTINGS}, bool needs_x, bool needs_residual)"
+    " -> (Tensor dx, Tensor dresidual, Tensor dmean_ratios, Tensor dvar_ratios, Tensor dweight,"
+    " Tensor dbias)",
+)
+
+_library = torch.library.Library("normlib", "DEF")
+for _schema in SCHEMAS:
+    _library.define(_schema)
+
+
+def is_channels_last(x: Tensor) -> bool:
+    """Whether the channels of a position lie together in memory, and nothing else is between."""
+    return x.dim() > 2 and not x.is_contiguous() and x.movedim(1, -1).is_contiguous()
+
+
+def _like(x: Tensor) -> Tensor:
+    dense = x.is_contiguous() or is_channels_last(x)
+    return torch.empty_like(x) if dense else torch.empty_like(x.contiguous())
+
+
+def _statistics_of(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    samples, channels = x.shape[:2]
+    return (
+        x.new_empty((2, samples, channels), dtype=accumulation_dtype(x)),
+        x.new_empty((samples, 2), dtype=STATISTICS),
+        x.new_empty((1 + 2 * channels,), dtype=STATISTICS),
+    )
+
+
+def _mask_of(x: Tensor, wanted: bool) -> Tensor:
+    samples, channels, positions = x.shape[0], x.shape[1], x.shape[2:].numel()
+    last = is_channels_last(x) or positions == 1
+    rows, row = (positions, channels) if last else (channels, positions)
+    return x.new_empty((samples * rows if wanted else 0, (row + 7) // 8), dtype=torch.uint8)
+
+
+def _vector(x: Tensor, *shape: int) -> Tensor:
+    return x.new_empty(shape, dtype=accumulation_dtype(x))
+
+
+@torch.library.register_fake("normlib::statistics", lib=_library)
+def _(x: Tensor, *_: Any) -> tuple[Tensor, ...]:
+    return _statistics_of(x)
+
+
+@torch.library.register_fake("normlib::merge", lib=_library)
+def _(gathered: Tensor) -> Tensor:
+    return gathered.new_empty(gathered.shape[1])
+
+
+@torch.library.register_fake("normlib::apply", lib=_library)
+def _(x: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    return _like(x), _mask_of(x, arguments[-1])
+
+
+@torch.library.register_fake("normlib::switch_norm", lib=_library)
+def _(x: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    return _like(x), _mask_of(x, arguments[-1]), *_statistics_of(x)
+
+
+@torch.library.register_fake("normlib::backward_reduce", lib=_library)
+def _(grad: Tensor, x: Tensor, *_: Any) -> tuple[Tensor, ...]:
+    samples, channels = x.shape[:2]
+    return (
+        _vector(x, samples, channels, 2),
+        x.new_empty((samples, 7), dtype=STATISTICS),
+        x.new_empty((2, channels), dtype=STATISTICS),
+        _vector(x, channels),
+        _vector(x, channels),
+    )
+
+
+@torch.library.register_fake("normlib::backward_apply", lib=_library)
+def _(grad: Tensor, x: Tensor, mask: Tensor | None, *arguments: Any) -> tuple[Tensor, ...]:
+    return _input_gradients(x, arguments[4], *arguments[-2:])
+
+
+@torch.library.register_fake("normlib::switch_norm_backward", lib=_library)
+def _(grad: Tensor, x: Tensor, mask: Tensor | None, *arguments: Any) -> tuple[Tensor, ...]:
+    channels = x.shape[1]
+    gradients = _input_gradients(x, arguments[3], *arguments[-2:])
+    return *gradients, _vector(x, channels), _vector(x, channels)
+
+
+def _input_gradients(
+    x: Tensor, mean_ratios: Tensor, needs_x: bool, needs_residual: bool
+) -> tuple[Tensor, ...]:
+    return (
+        _like(x) if needs_x else _vector(x, 0),
+        _like(x) if needs_residual else _vector(x, 0),
+        _vector(x, mean_ratios.shape[0]),
+        _vector(x, mean_ratios.shape[0]),
+    )
+
+
+class _SwitchNorm(torch.autograd.Function):
+    """Derivative of ``normlib::switch_norm``; first derivatives only."""
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, ...]:
+        x, residual, *mixing = arguments[:8]
+        settings = arguments[11:15]
+        relu = settings[-1]
+        keep_mask = relu and residual is not None
+        with torch._C._AutoDispatchBelowAutograd():
+            outputs = torch.ops.normlib.switch_norm.default(*arguments[:15], keep_mask)
+        _, mask, *statistics = outputs
+        ctx.save_for_backward(x, mask if keep_mask else None, *statistics, *mixing)
+        ctx.settings = settings
+        ctx.has_residual = residual is not None
+        ctx.mark_non_differentiable(mask, *statistics)
+        ctx.set_materialize_grads(False)
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+        if grad is None:
+            return (None,) * 16
+        needs = ctx.needs_input_grad
+        relu = ctx.settings[-1]
+        x, mask, *saved = ctx.saved_tensors
+        dx, dresidual, *parameters = torch.ops.normlib.switch_norm_backward.default(
+            grad, x, mask, *saved, *ctx.settings, needs[0], needs[1] and relu
+        )
+        if needs[1] and not relu:
+            dresidual = grad
+        gradients = (dx, dresidual, *parameters)
+        return *(g if n else None for g, n in zip(gradients, needs, strict=False)), *(None,) * 10
+
+
+def _switch_norm_autograd(*arguments: Any) -> tuple[Tensor, ...]:
+    if torch.is_grad_enabled() and any(
+        isinstance(t, Tensor) and t.requires_grad for t in arguments[:6]
+    ):
+        outputs: tuple[Tensor, ...] = _SwitchNorm.apply(*arguments)
+        return outputs
+    with torch._C._AutoDispatchBelowAutograd():
+        outputs = torch.ops.normlib.switch_norm.default(*arguments)
+    return outputs
+
+
+_library.impl("switch_norm", _switch_norm_autograd, "Autograd")
