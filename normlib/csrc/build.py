@@ -27,24 +27,13 @@ LIBRARIES = SOURCES.parent / "lib"
 COMPUTE_CAPABILITIES = ("80", "90", "100")
 # What torch has to offer: its stable ABI as of 2.10.
 _TORCH_TARGET = "-DTORCH_TARGET_VERSION=0x020a000000000000"
-_CXX = [
-    "-std=c++17",
-    "-O3",
-    "-fPIC",
-    "-fvisibility=hidden",
-    "-fno-math-errno",
-    "-fno-trapping-math",
-    "-ffp-contract=fast",
-    "-fopenmp-simd",
-    "-Wall",
-    "-Wextra",
-    "-Wno-psabi",
-    "-Wno-ignored-attributes",
-    "-Wno-maybe-uninitialized",
-    "-Wno-unknown-pragmas",
+CXX_FLAGS = [
+    *("-std=c++17", "-O2", "-ftree-vectorize", "-fPIC", "-fvisibility=hidden"),
+    *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fopenmp-simd"),
+    *("-Wall", "-Wextra", "-Wno-psabi", "-Wno-ignored-attributes", "-Wno-maybe-uninitialized"),
 ]
-# The compilations of the CPU kernels; where the processor decides between them, see kernels_for.cpp.
-_INSTRUCTION_SETS = {
+# The compilations of the CPU kernels, between which kernels_for.cpp chooses.
+INSTRUCTION_SETS = {
     "baseline": [],
     "avx2": ["-mavx2", "-mfma", "-mf16c"],
     "avx512": ["-mavx2", "-mfma", "-mf16c", "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq"],
@@ -81,14 +70,14 @@ def build_cpu(library: Path) -> str:
     compiler = _cxx()
     torch = _torch()
     x86 = platform.machine() in ("x86_64", "AMD64")
-    names = list(_INSTRUCTION_SETS) if x86 else ["baseline"]
+    names = list(INSTRUCTION_SETS) if x86 else ["baseline"]
     kernels = SOURCES / "cpu"
     binding = ["-isystem", str(torch / "include"), _TORCH_TARGET]
     with tempfile.TemporaryDirectory() as folder:
         objects = Path(folder)
         jobs = [
             [
-                *_INSTRUCTION_SETS[name],
+                *INSTRUCTION_SETS[name],
                 f"-DNORMLIB_ISA={name}",
                 str(kernels / "kernels.cpp"),
                 *("-o", str(objects / f"{name}.o")),
@@ -98,7 +87,7 @@ def build_cpu(library: Path) -> str:
         choice = ["-DNORMLIB_X86"] if x86 else []
         jobs.append([*choice, str(kernels / "kernels_for.cpp"), "-o", str(objects / "choice.o")])
         jobs.append([*binding, str(kernels / "binding.cpp"), "-o", str(objects / "binding.o")])
-        _run_all([[compiler, *_CXX, "-c", *job] for job in jobs])
+        _run_all([[compiler, *CXX_FLAGS, "-c", *job] for job in jobs])
         _link(compiler, objects, torch, library)
     return ", ".join(names)
 
@@ -114,7 +103,7 @@ def build_cuda(library: Path) -> str:
         jobs = cuda_commands(nvcc, compiler, objects)
         for source in sorted((SOURCES / "cuda").glob("*.cpp")):
             to = str(objects / f"{source.stem}.o")
-            jobs.append([compiler, *_CXX, *binding, "-c", str(source), "-o", to])
+            jobs.append([compiler, *CXX_FLAGS, *binding, "-c", str(source), "-o", to])
         reports = _run_all(jobs)
         _link(compiler, objects, torch, library, ["-ltorch_cuda", *_static_runtime(nvcc)])
     report = "".join(reports)

@@ -67,6 +67,10 @@ class SparseSwitchNorm(SwitchNorm):
         """Ratios of control parameters of shape (*, K): here their SparsestMax."""
         return functional.sparsestmax(logits, self.radius)
 
+    def _ratios_of(self, mean_logits: Tensor, var_logits: Tensor) -> tuple[Tensor, Tensor]:
+        mean, var = self.ratio_function(torch.stack((mean_logits, var_logits))).unbind()
+        return mean, var
+
     def _logits_of(self, ratios: Tensor) -> Tensor:
         return ratios
 

@@ -231,8 +231,7 @@ class SwitchNorm(nn.Module):
         return text + (f", choice={tuple(self.choice)}" if any(self.choice) else "")
 
     def _ratios_of(self, mean_logits: Tensor, var_logits: Tensor) -> tuple[Tensor, Tensor]:
-        mean, var = self.ratio_function(torch.stack((mean_logits, var_logits))).unbind()
-        return mean, var
+        return self.ratio_function(mean_logits), self.ratio_function(var_logits)
 
     def _logits_of(self, ratios: Tensor) -> Tensor:
         """Control parameters whose ratios these are."""
@@ -243,19 +242,22 @@ class SwitchNorm(nn.Module):
 
     def _active(self, input: Tensor) -> tuple[tuple[str, ...], Tensor, Tensor]:
         """The normalizers that take part in this call, and their control parameters."""
-        first = 1 if input.dim() == 2 and self.normalizers[0] == "in" else 0
-        last = len(self.normalizers)
-        without_batch = [name for name in self.normalizers[first:] if name != "bn"]
-        if all(chosen in without_batch for chosen in self.choice):
-            last = first + len(without_batch)
-        if first == last:
+        mean_logits, var_logits = self._control_parameters()
+        active = self.normalizers
+        if None not in self.choice:
+            active = tuple(name for name in active if name in self.choice)
+        if input.dim() == 2:
+            active = tuple(name for name in active if name != "in")
+        if active == self.normalizers:
+            return active, mean_logits, var_logits
+        if not active:
             raise ValueError(
                 f"{type(self).__name__}: input of shape {tuple(input.shape)} has no instance "
-                f"statistics, and the layer has no others (normalizers={self.normalizers})"
+                f"statistics, and the layer has no others (normalizers={self.normalizers}, "
+                f"choice={tuple(self.choice)})"
             )
-        active = slice(first, last)
-        mean_logits, var_logits = self._control_parameters()
-        return self.normalizers[active], mean_logits[active], var_logits[active]
+        kept = [self.normalizers.index(name) for name in active]
+        return active, mean_logits[kept], var_logits[kept]
 
     def _control_parameters(self) -> tuple[Tensor, Tensor]:
         """The control parameters, those of settled ratios whatever an optimizer did to them."""

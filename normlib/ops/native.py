@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from normlib.ops import sync
+from normlib.ops import operators, sync
 from normlib.ops.precision import accumulation_dtype
 from normlib.ops.running import Running
 from normlib.ops.settings import NORMALIZERS, Settings
@@ -48,8 +48,6 @@ def availability(device_type: str) -> Availability:
     path = LIBRARIES / f"libnormlib_{device_type}.so"
     if not path.is_file():
         return Availability(False, _build_notes().get(device_type, "they were not built"))
-    from normlib.ops import operators  # noqa: F401  (registers the schemas, once)
-
     try:
         torch.ops.load_library(path)
     except OSError as error:
@@ -91,10 +89,10 @@ def switch_norm(
     """As :func:`normlib.ops.reference.switch_norm`; first derivatives only."""
     dtype = accumulation_dtype(x)
     vectors = [
-        None if v is None else v.to(dtype).contiguous()
+        v if v is None or (v.dtype == dtype and v.is_contiguous()) else v.to(dtype).contiguous()
         for v in (mean_ratios, var_ratios, weight, bias, fixed_mean, fixed_var)
     ]
-    options = (_bits(settings), settings.unbiased, settings.eps, settings.relu)
+    options = (_bits(settings.normalizers), settings.unbiased, settings.eps, settings.relu)
     batch_from_x = "bn" in settings.normalizers and fixed_mean is None
     if batch_from_x and settings.group is not None:
         y, batch = _Synchronized.apply(x, residual, *vectors, *options, settings.group)
@@ -109,17 +107,18 @@ def switch_norm(
             running = None
     else:
         running = None
-    y, _, _, _, channel = torch.ops.normlib.switch_norm(
-        x, residual, *vectors, *buffers, *options, False
-    )
+    y, channel = operators.switch_norm(x, residual, *vectors, *buffers, *options)
     if running is not None:
         _, mean, var = channel.split([1, x.shape[1], x.shape[1]])
         running.update(mean, var, x.shape[0] * x.shape[2:].numel())
     return y
 
 
-def _bits(settings: Settings) -> int:
-    return sum(1 << NORMALIZERS.index(name) for name in settings.normalizers)
+def _bits(normalizers: tuple[str, ...]) -> int:
+    bits = 0
+    for name in normalizers:
+        bits |= 1 << NORMALIZERS.index(name)
+    return bits
 
 
 class _Synchronized(torch.autograd.Function):
@@ -130,12 +129,12 @@ class _Synchronized(torch.autograd.Function):
         ctx: Any, x: Tensor, residual: Tensor | None, *arguments: Any
     ) -> tuple[Tensor, ...]:
         *mixing, normalizers, unbiased, eps, relu, group = arguments
-        operators = torch.ops.normlib
-        instance, layer, channel = operators.statistics(x, None, None, normalizers, unbiased)
-        batch = operators.merge(sync.gather(channel, group))
+        kernels = torch.ops.normlib
+        instance, layer, channel = kernels.statistics(x, None, None, normalizers, unbiased)
+        batch = kernels.merge(sync.gather(channel, group))
         options = (normalizers, unbiased, eps, relu)
         keep_mask = relu and residual is not None
-        y, mask = operators.apply(
+        y, mask = kernels.apply(
             x, residual, instance, layer, channel, batch, *mixing, *options, keep_mask
         )
         mask = mask if keep_mask else None
@@ -150,12 +149,12 @@ class _Synchronized(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
         needs = ctx.needs_input_grad
         relu = ctx.options[-1]
-        operators = torch.ops.normlib
+        kernels = torch.ops.normlib
         arguments = (grad, *ctx.saved_tensors, *ctx.options)
-        sums, layer_grad, channel_grad, dweight, dbias = operators.backward_reduce(*arguments)
+        sums, layer_grad, channel_grad, dweight, dbias = kernels.backward_reduce(*arguments)
         if needs[0]:
             sync.sum_in_place(channel_grad, ctx.group)
-        dx, dresidual, dmean, dvar = operators.backward_apply(
+        dx, dresidual, dmean, dvar = kernels.backward_apply(
             *arguments, sums, layer_grad, channel_grad, needs[0], needs[1] and relu
         )
         if needs[1] and not relu:

@@ -180,7 +180,22 @@ class _SwitchNorm(torch.autograd.Function):
         return *(g if n else None for g, n in zip(gradients, needs, strict=False)), *(None,) * 10
 
 
-def _switch_norm_autograd(*arguments: Any) -> tuple[Tensor, ...]:
+def switch_norm(*arguments: Any) -> tuple[Tensor, Tensor]:
+    """Call ``normlib::switch_norm``.
+
+    Args:
+        *arguments: Those of the schema, but for ``keep_mask``.
+
+    Returns:
+        ``y`` and ``channel``.
+    """
+    # What the dispatcher would come to through two more layers of Python.
+    call = torch.ops.normlib.switch_norm if torch.compiler.is_compiling() else _with_derivative
+    y, _, _, _, channel = call(*arguments, False)
+    return y, channel
+
+
+def _with_derivative(*arguments: Any) -> tuple[Tensor, ...]:
     if torch.is_grad_enabled() and any(
         isinstance(t, Tensor) and t.requires_grad for t in arguments[:6]
     ):
@@ -191,4 +206,4 @@ def _switch_norm_autograd(*arguments: Any) -> tuple[Tensor, ...]:
     return outputs
 
 
-_library.impl("switch_norm", _switch_norm_autograd, "Autograd")
+_library.impl("switch_norm", _with_derivative, "Autograd")

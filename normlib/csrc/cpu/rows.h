@@ -29,53 +29,53 @@ struct RowMoments {
   double mean, var;
 };
 
-// Two steps over each chunk, chunks merged with Chan's formula.
+// Two steps over up to kChunk elements; inverse: 1 / size.
 template <typename T>
-inline RowMoments row_moments(const T* x, int64_t size) {
+inline RowMoments chunk_moments(const T* x, int64_t size, double inverse) {
   using A = Accumulate<T>;
   using V = Vector<A>;
   constexpr int lanes = kLanes<A>;
-  double count = 0, mean = 0, m2 = 0;
+  V totals[4] = {};
+  A total = 0;
+  for_each<lanes>(
+      size, [&](int64_t i, int k) { totals[k] += load(x + i); },
+      [&](int64_t i) { total += widen(x[i]); });
+  total += sum((totals[0] + totals[1]) + (totals[2] + totals[3]));
+  const A centre = total * static_cast<A>(inverse);
+
+  V firsts[4] = {}, seconds[4] = {};
+  A first = 0, second = 0;
+  const V centres = broadcast(centre);
+  for_each<lanes>(
+      size,
+      [&](int64_t i, int k) {
+        const V d = load(x + i) - centres;
+        firsts[k] += d;
+        seconds[k] += d * d;
+      },
+      [&](int64_t i) {
+        const A d = widen(x[i]) - centre;
+        first += d;
+        second += d * d;
+      });
+  first += sum((firsts[0] + firsts[1]) + (firsts[2] + firsts[3]));
+  second += sum((seconds[0] + seconds[1]) + (seconds[2] + seconds[3]));
+  const double rest = first * inverse;  // digits that `centre` has no room for
+  return {centre + rest, second * inverse - rest * rest};
+}
+
+// Chunk by chunk, merged with Chan's formula.
+template <typename T>
+inline RowMoments row_moments(const T* x, int64_t size) {
+  if (size <= kChunk) return chunk_moments(x, size, 1.0 / static_cast<double>(size));
+  Moments<double> all{0, 0, 0};
   for (int64_t begin = 0; begin < size; begin += kChunk) {
-    const T* chunk = x + begin;
     const int64_t length = size - begin < kChunk ? size - begin : kChunk;
-
-    V totals[4] = {};
-    A total = 0;
-    for_each<lanes>(
-        length, [&](int64_t i, int k) { totals[k] += load(chunk + i); },
-        [&](int64_t i) { total += widen(chunk[i]); });
-    total += sum((totals[0] + totals[1]) + (totals[2] + totals[3]));
-    const A centre = total / static_cast<A>(length);
-
-    V firsts[4] = {}, seconds[4] = {};
-    A first = 0, second = 0;
-    const V centres = broadcast(centre);
-    for_each<lanes>(
-        length,
-        [&](int64_t i, int k) {
-          const V d = load(chunk + i) - centres;
-          firsts[k] += d;
-          seconds[k] += d * d;
-        },
-        [&](int64_t i) {
-          const A d = widen(chunk[i]) - centre;
-          first += d;
-          second += d * d;
-        });
-    first += sum((firsts[0] + firsts[1]) + (firsts[2] + firsts[3]));
-    second += sum((seconds[0] + seconds[1]) + (seconds[2] + seconds[3]));
-
-    const double weight = static_cast<double>(length);
-    const double rest = static_cast<double>(first) / weight;  // digits that `centre` has no room for
-    const Moments<double> merged =
-        normlib::merge<double>({count, mean, m2}, {weight, static_cast<double>(centre) + rest,
-                                          static_cast<double>(second) - weight * rest * rest});
-    count = merged.count;
-    mean = merged.mean;
-    m2 = merged.m2;
+    const double count = static_cast<double>(length);
+    const RowMoments chunk = chunk_moments(x + begin, length, 1.0 / count);
+    all = normlib::merge<double>(all, {count, chunk.mean, chunk.var * count});
   }
-  return {mean, m2 / static_cast<double>(size)};
+  return {all.mean, all.m2 / all.count};
 }
 
 // The positions at which a row's gradient passes the ReLU.
