@@ -70,24 +70,36 @@ def build_cpu(library: Path) -> str:
     compiler = _cxx()
     torch = _torch()
     x86 = platform.machine() in ("x86_64", "AMD64")
-    names = list(INSTRUCTION_SETS) if x86 else ["baseline"]
+    wanted = INSTRUCTION_SETS if x86 else {"baseline": []}
     kernels = SOURCES / "cpu"
-    binding = ["-isystem", str(torch / "include"), _TORCH_TARGET]
+    base = [compiler, *CXX_FLAGS, "-c"]
     with tempfile.TemporaryDirectory() as folder:
         objects = Path(folder)
-        jobs = [
+
+        def compile_kernels(name: str) -> str | None:
+            to = objects / f"{name}.o"
+            options = [*wanted[name], f"-DNORMLIB_ISA={name}"]
+            try:
+                _run([*base, *options, str(kernels / "kernels.cpp"), "-o", str(to)])
+            except NotBuilt as reason:
+                if name == "baseline":
+                    raise
+                # The others do without what this compiler cannot compile.
+                print(f"kernels: cpu: no {name}: {reason}", file=sys.stderr)
+                return None
+            return name
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            names = [name for name in pool.map(compile_kernels, wanted) if name]
+        choices = [f"-DNORMLIB_{name.upper()}" for name in names]
+        binding = ["-isystem", str(torch / "include"), _TORCH_TARGET]
+        choice, bound = str(kernels / "kernels_for.cpp"), str(kernels / "binding.cpp")
+        _run_all(
             [
-                *INSTRUCTION_SETS[name],
-                f"-DNORMLIB_ISA={name}",
-                str(kernels / "kernels.cpp"),
-                *("-o", str(objects / f"{name}.o")),
+                [*base, *choices, choice, "-o", str(objects / "choice.o")],
+                [*base, *binding, bound, "-o", str(objects / "binding.o")],
             ]
-            for name in names
-        ]
-        choice = ["-DNORMLIB_X86"] if x86 else []
-        jobs.append([*choice, str(kernels / "kernels_for.cpp"), "-o", str(objects / "choice.o")])
-        jobs.append([*binding, str(kernels / "binding.cpp"), "-o", str(objects / "binding.o")])
-        _run_all([[compiler, *CXX_FLAGS, "-c", *job] for job in jobs])
+        )
         _link(compiler, objects, torch, library)
     return ", ".join(names)
 
@@ -106,22 +118,29 @@ def build_cuda(library: Path) -> str:
             jobs.append([compiler, *CXX_FLAGS, *binding, "-c", str(source), "-o", to])
         reports = _run_all(jobs)
         _link(compiler, objects, torch, library, ["-ltorch_cuda", *_static_runtime(nvcc)])
-    report = "".join(reports)
-    _replace(library.with_name("cuda_resources.txt"), resource_table(report))
-    return ", ".join(f"sm_{c}" for c in COMPUTE_CAPABILITIES) + f", PTX {COMPUTE_CAPABILITIES[-1]}"
+    table = resource_table("".join(reports))
+    demangle = shutil.which("c++filt")
+    if demangle is not None:
+        table = subprocess.run([demangle], input=table, text=True, capture_output=True).stdout
+    _replace(library.with_name("cuda_resources.txt"), table)
+    return ", ".join(f"sm_{c}" for c in COMPUTE_CAPABILITIES) + ", PTX"
 
 
 def cuda_commands(nvcc: Path, compiler: str, objects: Path) -> list[list[str]]:
     """One command for each CUDA source."""
-    newest = COMPUTE_CAPABILITIES[-1]
-    targets = [f"-gencode=arch=compute_{c},code=sm_{c}" for c in COMPUTE_CAPABILITIES]
-    targets.append(f"-gencode=arch=compute_{newest},code=compute_{newest}")
+    oldest = COMPUTE_CAPABILITIES[0]
+    codes = ",".join([f"sm_{c}" for c in COMPUTE_CAPABILITIES] + [f"compute_{oldest}"])
+    flags = [
+        *("-std=c++17", "-O3", "-Xptxas", "-v", "-Xcompiler", "-fPIC,-fvisibility=hidden"),
+        # The backward computes the ReLU's gate again, and must come to the same bits.
+        "--fmad=false",
+        # One front end for all: the kernels need nothing newer than the oldest.
+        f"-gencode=arch=compute_{oldest},code=[{codes}]",
+    ]
     return [
         [
-            str(nvcc),
-            *["-std=c++17", "-O3", "-Xptxas", "-v", "-Xcompiler", "-fPIC,-fvisibility=hidden"],
-            *targets,
-            *("-ccbin", compiler, "-c", str(source), "-o", str(objects / f"{source.stem}.o")),
+            *(str(nvcc), *flags, "-ccbin", compiler),
+            *("-c", str(source), "-o", str(objects / f"{source.stem}.o")),
         ]
         for source in sorted((SOURCES / "cuda").glob("*.cu"))
     ]

@@ -105,22 +105,22 @@ struct GradientSums {
   double batch_mean, batch_var;
 };
 
-// positions: S; batch_share: S divided by the element count behind the batch statistics, 0 where
-// they are fixed; instance_factor: of Settings.
+// Shares: 1 / C, 1 / S, and S divided by the element count behind the batch statistics, 0 where these
+// are fixed. instance_factor: of Settings.
 NORMLIB_HOST_DEVICE InputGradient input_gradient(const MixedGradient& g, const Statistics& s,
                                                  const GradientSums& sums, const Ratios& w,
                                                  const Mixed& mixed, double weight,
-                                                 double channels, double positions,
+                                                 double channel_share, double position_share,
                                                  double batch_share, double instance_factor) {
-  const double layer_mean = w.mean[1] * sums.layer_mean / channels;
-  const double layer_var = w.var[1] * sums.layer_var / channels;
+  const double layer_mean = w.mean[1] * channel_share * sums.layer_mean;
+  const double layer_var = w.var[1] * channel_share * sums.layer_var;
   const double batch_mean = w.mean[2] * batch_share * sums.batch_mean;
   const double batch_var = w.var[2] * batch_share * sums.batch_var;
   const double mean = w.mean[0] * g.mean + layer_mean + batch_mean +
                       2 * layer_var * (s.mean - s.layer_mean) +
                       2 * batch_var * (s.mean - s.batch_mean);
   const double var = (w.var[0] * g.var + layer_var + batch_var) * instance_factor;
-  return {mixed.rstd * weight, 2 * var / positions, mean / positions};
+  return {mixed.rstd * weight, 2 * var * position_share, mean * position_share};
 }
 
 }  // namespace normlib

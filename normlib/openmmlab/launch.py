@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 import normlib
 from normlib.openmmlab import processes
 from normlib.openmmlab.errors import ConfigError
+from normlib.openmmlab.fused_blocks import fuse_norm_activation
 from normlib.openmmlab.hooks import SparseScheduleHook
 from normlib.openmmlab.norm_cfg import NormChange, apply_norm_cfg, check_model
 from normlib.openmmlab.pretrained import allow_missing_weights
@@ -57,6 +58,10 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
             rule(cfg)
         changes = apply_norm_cfg(cfg)
         allow_missing_weights(cfg)
+        if not isinstance(cfg.get("fuse_norm_activation", False), bool):
+            raise ConfigError(
+                f"fuse_norm_activation is {cfg.fuse_norm_activation!r}; it must be True or False"
+            )
     cfg[_NORM_CHANGES] = [dataclasses.asdict(change) for change in changes]
 
     if cfg.get("work_dir") is None:
@@ -70,6 +75,9 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
 
 def build_runner(cfg: Config, launcher: str = "none") -> Runner:
     """Build the Runner, and log which norms its model has and which kernels serve them.
+
+    With ``fuse_norm_activation = True`` in the config, switchable norms do the ReLU after them, see
+    :func:`normlib.openmmlab.fused_blocks.fuse_norm_activation`.
 
     Args:
         cfg: A config from :func:`load_config`.
@@ -94,11 +102,23 @@ def build_runner(cfg: Config, launcher: str = "none") -> Runner:
         table = check_model(cfg, bare_model(runner.model), changes)
     if table:
         runner.logger.info(f"norm layers:\n{table}")
+    if cfg.get("fuse_norm_activation"):
+        _fuse_norm_activation(runner)
     backend = normlib.backend()
     runner.logger.info(f"normlib backend: {backend.name} ({backend.reason})")
     if cfg.get("train_cfg"):
         _schedule_sparse_norms(runner)
     return runner
+
+
+def _fuse_norm_activation(runner: Runner) -> None:
+    model = bare_model(runner.model)
+    fused = fuse_norm_activation(model)
+    every = len(list(normlib.switch_norm_layers(model)))
+    runner.logger.info(
+        f"fuse_norm_activation: {fused} of {every} switchable norms do the ReLU after them"
+        + ("" if fused else "; nothing is fused, see normlib/openmmlab/fused_blocks.py for what is")
+    )
 
 
 def _schedule_sparse_norms(runner: Runner) -> None:

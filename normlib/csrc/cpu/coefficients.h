@@ -84,9 +84,11 @@ class Coefficients {
   }
 
   void fill(int64_t n, int64_t begin, int64_t count, InputAffine<A>& out) const {
-    const double positions = static_cast<double>(p_.positions);
-    const double batch_share =
-        !(p_.settings.normalizers & kBatch) || fixed_mean_ ? 0.0 : positions / p_.batch[0];
+    const double channel_share = 1.0 / static_cast<double>(p_.channels);
+    const double position_share = 1.0 / static_cast<double>(p_.positions);
+    const double batch_share = !(p_.settings.normalizers & kBatch) || fixed_mean_
+                                   ? 0.0
+                                   : static_cast<double>(p_.positions) / p_.batch[0];
     for (int64_t i = 0; i < count; ++i) {
       const int64_t c = begin + i;
       const Statistics s = statistics(n, c);
@@ -102,7 +104,7 @@ class Coefficients {
       }
       const InputGradient g =
           input_gradient(mixed_gradient(n, c, m), s, sums, ratios_, m, weight(c),
-                         static_cast<double>(p_.channels), positions, batch_share, factor_);
+                         channel_share, position_share, batch_share, factor_);
       out.centre[i] = static_cast<A>(s.mean);
       out.grad[i] = static_cast<A>(g.grad);
       out.x[i] = static_cast<A>(g.x);

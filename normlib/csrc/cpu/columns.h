@@ -144,10 +144,10 @@ struct ColumnsWherePositive {
   const Block<const T>& x;
   const Affine<A>& affine;
   Vector<A> vector(int64_t r, int64_t i, Vector<A> grad) const {
-    return where<A>(~(affine_vector<A>(affine, i, load(x.row(r) + i)) <= 0), grad);
+    return where<A>(passes_relu(affine_vector<A>(affine, i, load(x.row(r) + i))), grad);
   }
   A scalar(int64_t r, int64_t i, A grad) const {
-    return affine_scalar<A>(affine, i, widen(x.row(r)[i])) <= 0 ? A{0} : grad;
+    return passes_relu(affine_scalar<A>(affine, i, widen(x.row(r)[i]))) ? grad : A{0};
   }
 };
 
@@ -202,7 +202,7 @@ inline void apply_columns(const Block<const T>& x, const T* residual, T* y, uint
           Vector<A> v = affine_vector<A>(affine, i, load(from + i));
           if constexpr (kResidual) v += load(added + i);
           if constexpr (kRelu) {
-            const Mask<A> positive = ~(v <= 0);
+            const Mask<A> positive = passes_relu(v);
             if (bits) store_mask<A>(bits, first + i, positive);
             v = where<A>(positive, v);
           }
@@ -212,7 +212,7 @@ inline void apply_columns(const Block<const T>& x, const T* residual, T* y, uint
           A v = affine_scalar<A>(affine, i, widen(from[i]));
           if constexpr (kResidual) v += widen(added[i]);
           if constexpr (kRelu) {
-            const bool positive = !(v <= 0);
+            const bool positive = passes_relu(v);
             if (bits) store_mask_bit(bits, first + i, positive);
             v = positive ? v : A{0};
           }

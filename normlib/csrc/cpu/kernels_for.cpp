@@ -11,10 +11,12 @@ namespace normlib::cpu {
 namespace baseline {
 extern const Kernels kernels;
 }
-#if defined(NORMLIB_X86)
+#if defined(NORMLIB_AVX2)
 namespace avx2 {
 extern const Kernels kernels;
 }
+#endif
+#if defined(NORMLIB_AVX512)
 namespace avx512 {
 extern const Kernels kernels;
 }
@@ -24,11 +26,13 @@ const Kernels* kernels(const char* instruction_set) {
   const auto wanted = [&](const char* name) {
     return !instruction_set || std::strcmp(instruction_set, name) == 0;
   };
-#if defined(NORMLIB_X86)
+#if defined(NORMLIB_AVX512)
   if (wanted("avx512") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")) {
     return &avx512::kernels;
   }
+#endif
+#if defined(NORMLIB_AVX2)
   if (wanted("avx2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
       __builtin_cpu_supports("f16c")) {
     return &avx2::kernels;

@@ -116,10 +116,10 @@ struct WherePositive {
   const T* x;
   RowAffine<A> affine;
   Vector<A> vector(int64_t i, Vector<A> grad) const {
-    return where<A>(~(affine.vector(load(x + i)) <= 0), grad);
+    return where<A>(passes_relu(affine.vector(load(x + i))), grad);
   }
   A scalar(int64_t i, A grad) const {
-    return affine.scalar(widen(x[i])) <= 0 ? A{0} : grad;
+    return passes_relu(affine.scalar(widen(x[i]))) ? grad : A{0};
   }
 };
 
@@ -168,7 +168,7 @@ inline void apply_row(const T* x, const T* residual, T* y, uint8_t* mask, int64_
         V v = affine.vector(load(x + i));
         if constexpr (kResidual) v += load(residual + i);
         if constexpr (kRelu) {
-          const Mask<A> positive = ~(v <= 0);
+          const Mask<A> positive = passes_relu(v);
           if (mask) store_mask<A>(mask, i, positive);
           v = where<A>(positive, v);
         }
@@ -178,7 +178,7 @@ inline void apply_row(const T* x, const T* residual, T* y, uint8_t* mask, int64_
         A v = affine.scalar(widen(x[i]));
         if constexpr (kResidual) v += widen(residual[i]);
         if constexpr (kRelu) {
-          const bool positive = !(v <= 0);
+          const bool positive = passes_relu(v);
           if (mask) store_mask_bit(mask, i, positive);
           v = positive ? v : A{0};
         }

@@ -160,11 +160,35 @@ inline Vector<float> load(const Half* x) {
 #endif
 }
 
+// Written so that GCC 12 compiles it, at every level of optimisation.
+#if defined(__AVX512DQ__)
+inline Mask<float> mask_of(__mmask16 bits) { return bit_cast<Mask<float>>(_mm512_movm_epi32(bits)); }
+inline Mask<double> mask_of(__mmask8 bits) { return bit_cast<Mask<double>>(_mm512_movm_epi64(bits)); }
+
+inline Mask<float> passes_relu(Vector<float> v) {
+  return mask_of(_mm512_cmp_ps_mask(bit_cast<__m512>(v), _mm512_setzero_ps(), _CMP_NLE_UQ));
+}
+inline Mask<double> passes_relu(Vector<double> v) {
+  return mask_of(_mm512_cmp_pd_mask(bit_cast<__m512d>(v), _mm512_setzero_pd(), _CMP_NLE_UQ));
+}
+inline Mask<float> is_nan(Vector<float> v) {
+  const __m512 all = bit_cast<__m512>(v);
+  return mask_of(_mm512_cmp_ps_mask(all, all, _CMP_UNORD_Q));
+}
+#else
+inline Mask<float> passes_relu(Vector<float> v) { return (v > 0) | (v != v); }
+inline Mask<double> passes_relu(Vector<double> v) { return (v > 0) | (v != v); }
+inline Mask<float> is_nan(Vector<float> v) { return v != v; }
+#endif
+// Positive, or NaN.
+inline bool passes_relu(float x) { return !(x <= 0); }
+inline bool passes_relu(double x) { return !(x <= 0); }
+
 inline void store(float* y, Vector<float> v) { std::memcpy(y, &v, sizeof v); }
 inline void store(double* y, Vector<double> v) { std::memcpy(y, &v, sizeof v); }
 inline void store(BFloat16* y, Vector<float> v) {
   const Mask<float> bits = bit_cast<Mask<float>>(v);
-  const Mask<float> nan = v != v;
+  const Mask<float> nan = is_nan(v);
   const Mask<float> rounded = bits + 0x7fff + ((bits >> 16) & 1);
   const Mask<float> kept = (nan & (bits | 0x400000)) | (~nan & rounded);
   const auto half = __builtin_convertvector((kept >> 16) & 0xffff, VectorOf<float>::half);
@@ -210,27 +234,27 @@ inline Vector<A> where(Mask<A> mask, Vector<A> v) {
 
 // --- One bit an element -------------------------------------------------------------------------
 
-template <typename A>
-constexpr Mask<A> lane_bits() {
-  Mask<A> bits{};
-  for (int i = 0; i < kLanes<A>; ++i) bits[i] = typename VectorOf<A>::lane{1} << i;
-  return bits;
-}
-
 // The mask of elements i to i + kLanes of a row; i is a multiple of kLanes.
+#if defined(__AVX512DQ__)
 template <typename A>
 inline Mask<A> load_mask(const uint8_t* row, int64_t i) {
-  uint32_t bits;
-  if constexpr (kLanes<A> == 16) {
-    uint16_t word;
+  if constexpr (sizeof(A) == 4) {
+    __mmask16 word;
     std::memcpy(&word, row + i / 8, sizeof word);
-    bits = word;
+    return mask_of(word);
   } else {
-    bits = row[i / 8] >> (i % 8);
+    return mask_of(static_cast<__mmask8>(row[i / 8]));
   }
-  const Mask<A> all = Mask<A>{} + static_cast<typename VectorOf<A>::lane>(bits);
-  return (all & lane_bits<A>()) != 0;
 }
+#else
+template <typename A>
+inline Mask<A> load_mask(const uint8_t* row, int64_t i) {
+  using Lane = typename VectorOf<A>::lane;
+  Mask<A> lanes{};
+  for (int k = 0; k < kLanes<A>; ++k) lanes[k] = Lane{1} << k;
+  return ((Mask<A>{} + static_cast<Lane>(row[i / 8] >> (i % 8))) & lanes) != 0;
+}
+#endif
 
 inline bool load_mask_bit(const uint8_t* row, int64_t i) { return (row[i / 8] >> (i % 8)) & 1; }
 

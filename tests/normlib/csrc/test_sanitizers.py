@@ -30,10 +30,12 @@ def program(tmp_path_factory):
         for name, options in build.INSTRUCTION_SETS.items()
     ]
 
+    choices = [f"-DNORMLIB_{name.upper()}" for name in build.INSTRUCTION_SETS]
+
     def compile_(job):
         number, (options, source) = job
         to = folder / f"{number}.o"
-        command = [compiler, *flags, *SANITIZER, "-DNORMLIB_X86", *options, "-c", str(source)]
+        command = [compiler, *flags, *SANITIZER, *choices, *options, "-c", str(source)]
         subprocess.run([*command, "-o", str(to)], check=True)
         return str(to)
 
