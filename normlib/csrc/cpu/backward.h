@@ -135,28 +135,9 @@ void reduce_gradients(const Problem& p, ParallelFor pool) {
       double means[kStretch], vars[kStretch], weights[kStretch], biases[kStretch];
       for (double* sums : {means, vars, weights, biases}) std::fill_n(sums, count, 0.0);
       for (int64_t n = 0; n < p.samples; ++n) {
-        const A* grads = static_cast<const A*>(p.sums) + 2 * (n * p.channels + begin);
-        double mean = 0, var = 0, layer_mean = 0, batch_mean = 0, in = 0, ln = 0, bn = 0;
-#pragma omp simd reduction(+ : mean, var, layer_mean, batch_mean, in, ln, bn)
-        for (int64_t i = 0; i < count; ++i) {
-          const Statistics s = coefficients.statistics(n, begin + i);
-          const Mixed m = coefficients.mixed(s);
-          const MixedGradient g = coefficients.mixed_gradient(n, begin + i, m);
-          const RatioGradient r = ratio_gradient(g, s);
-          means[i] += g.mean;
-          vars[i] += g.var;
-          weights[i] += g.weight;
-          biases[i] += static_cast<double>(grads[2 * i]);
-          mean += g.mean;
-          var += g.var;
-          layer_mean += r.layer_mean;
-          batch_mean += r.batch_mean;
-          in += r.var;
-          ln += r.layer_var;
-          bn += r.batch_var;
-        }
-        const double all[7] = {mean, var, layer_mean, batch_mean, in, ln, bn};
-        std::copy_n(all, 7, partial + (k * p.samples + n) * 7);
+        double* layer_grad = partial + (k * p.samples + n) * 7;
+        std::fill_n(layer_grad, 7, 0.0);
+        coefficients.add_gradients(n, begin, count, means, vars, weights, biases, layer_grad);
       }
       std::copy_n(means, count, p.channel_grad + begin);
       std::copy_n(vars, count, p.channel_grad + p.channels + begin);
@@ -225,7 +206,7 @@ void backward_apply_with(const Problem& p, ParallelFor pool) {
   using A = Accumulate<T>;
   const Coefficients<A> coefficients(p);
   if (p.channels_last) {
-    parallel_tiles(pool, Tiles(p), [&](const Tile& tile) {
+    parallel_tiles<Order::descending>(pool, Tiles(p), [&](const Tile& tile) {
       const Stretch& s = tile.stretch;
       alignas(64) Affine<A> affine;
       if (kind == GateKind::positive) coefficients.fill(s.sample, s.first, s.count, affine);

@@ -180,7 +180,7 @@ void apply_with(const Problem& p, ParallelFor pool) {
   const Coefficients<A> coefficients(p);
   const int64_t stride = mask_stride(p);
   if (p.channels_last) {
-    parallel_tiles(pool, Tiles(p), [&](const Tile& tile) {
+    parallel_tiles<Order::descending>(pool, Tiles(p), [&](const Tile& tile) {
       alignas(64) Affine<A> affine;
       coefficients.fill(tile.stretch.sample, tile.stretch.first, tile.stretch.count, affine);
       apply_columns<T, kRelu, kResidual>(

@@ -94,11 +94,16 @@ class Tiles {
   const int64_t width_, rows_, parts_, stretches_;
 };
 
+// A sweep over what another has just read does well to start where that has ended.
+enum class Order { ascending, descending };
+
 // Runs f(tile) for all tiles.
-template <typename F>
+template <Order order = Order::ascending, typename F>
 void parallel_tiles(ParallelFor pool, const Tiles& tiles, const F& f) {
   parallel(pool, tiles.count(), tiles.elements(), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) f(tiles[i]);
+    for (int64_t i = begin; i < end; ++i) {
+      f(tiles[order == Order::ascending ? i : begin + end - 1 - i]);
+    }
   });
 }
 

@@ -70,7 +70,8 @@ def evaluate(function, x, grad, *parameters, fixed=(None, None), residual=None, 
     running = Running(*(torch.full(x.shape[1:2], 7.0, dtype=wide) for _ in range(2)), 1.0)
     y = function(x, *leaves, *fixed, residual, running, settings)
     grads = list(torch.autograd.grad(y, [x, *leaves], grad))
-    grads[1] = grads[1] - grads[1].mean()  # along the simplex, which is all that is specified
+    if parameters[0].numel() == 1:
+        grads[1].zero_()  # means something along the simplex only, which here is a point
     return [y, *grads, running.mean, running.var]
 
 
