@@ -45,6 +45,11 @@ BACKENDS: dict[str, Backend] = {
 }
 
 
+# Before anything is traced: torch.compile cannot follow the loading of a library.
+for _device in ("cpu", "cuda"):
+    native.availability(_device)
+
+
 class BackendInfo(NamedTuple):
     """The backend in use and why."""
 

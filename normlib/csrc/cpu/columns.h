@@ -10,8 +10,8 @@
 
 NORMLIB_BEGIN
 
-// Elements of a block whose sums a float may hold.
-constexpr int64_t kBlock = 1 << 14;
+// Rows that a float may sum, one by one, before a double takes over.
+constexpr int64_t kBlock = 128;
 
 // Rows of `width` elements, `stride` apart.
 template <typename T>
@@ -66,9 +66,6 @@ inline void add_deviations(const Block<const T>& block, const A* centre, A* firs
   }
 }
 
-// Rows whose deviations a float may sum.
-inline int64_t rows_of_a_block(int64_t width) { return kBlock / width > 8 ? kBlock / width : 8; }
-
 // Mean and sum of squared deviations of every column. Deviations are taken from the mean of the
 // rows before: however far that is from the mean of a block, what is lost is small against the
 // distance, which is part of the result. The first rows are stepped over twice.
@@ -99,7 +96,7 @@ inline void column_moments(const Block<const T>& all, double* means, double* m2s
       m2s[i] += seconds[i] - added * rest * rest + count * share * delta * delta;
     }
     begin += rows;
-    rows = std::min(rows_of_a_block(all.width), all.rows - begin);
+    rows = std::min(kBlock, all.rows - begin);
   }
 }
 
@@ -158,9 +155,8 @@ inline void column_sums(const Block<const T>& x, const Block<const T>& grad,
   using A = Accumulate<T>;
   alignas(64) A firsts[kStretch], seconds[kStretch];
   for (int64_t i = 0; i < x.width; ++i) grads[i] = grad_xs[i] = 0;
-  const int64_t step = rows_of_a_block(x.width);
-  for (int64_t begin = 0; begin < x.rows; begin += step) {
-    const int64_t end = x.rows - begin < step ? x.rows : begin + step;
+  for (int64_t begin = 0; begin < x.rows; begin += kBlock) {
+    const int64_t end = std::min(x.rows, begin + kBlock);
     std::fill_n(firsts, x.width, A{0});
     std::fill_n(seconds, x.width, A{0});
     for (int64_t r = begin; r < end; ++r) {
