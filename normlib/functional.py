@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -84,17 +86,16 @@ def switch_norm(
         ValueError: Shapes, normalizers or running statistics do not go together, or the activation
             is not known.
     """
-    check_activation(activation)
-    settings = Settings(tuple(normalizers), eps, unbiased, activation == "relu", process_group)
+    settings = _settings(normalizers, eps, unbiased, activation, process_group)
     _check_arguments(input, mean_ratios, var_ratios, settings)
     if residual is not None and (residual.shape, residual.dtype) != (input.shape, input.dtype):
         raise ValueError(
             f"switch_norm: residual is a {residual.dtype} tensor of shape {tuple(residual.shape)}; "
             f"it must be like input, {input.dtype} of shape {tuple(input.shape)}"
         )
-    _check_channels(
-        input, weight=weight, bias=bias, running_mean=running_mean, running_var=running_var
-    )
+    vectors = (weight, bias, running_mean, running_var)
+    if not all(v is None or v.shape == input.shape[1:2] for v in vectors):
+        _refuse_channels(input, dict(zip(_VECTORS, vectors, strict=True)))
     if (running_mean is None) != (running_var is None):
         raise ValueError("switch_norm: give both running_mean and running_var, or neither")
     if momentum is None and running_mean is not None and num_batches_tracked is None:
@@ -197,13 +198,35 @@ def _final_face(logits: Tensor, radius: float | Tensor) -> tuple[Tensor, Tensor]
     return face, final * (pushed & off_centre)
 
 
+def _settings(
+    normalizers: Sequence[str],
+    eps: float,
+    unbiased: bool,
+    activation: str | None,
+    group: ProcessGroup | None,
+) -> Settings:
+    if type(normalizers) is tuple and group is None:
+        return _checked_settings(normalizers, eps, unbiased, activation)
+    check_normalizers(normalizers)
+    settings = _checked_settings(tuple(normalizers), eps, unbiased, activation)
+    return replace(settings, group=group)
+
+
+@lru_cache(maxsize=256)
+def _checked_settings(
+    normalizers: tuple[str, ...], eps: float, unbiased: bool, activation: str | None
+) -> Settings:
+    check_normalizers(normalizers)
+    check_activation(activation)
+    return Settings(normalizers, eps, unbiased, activation == "relu")
+
+
 def _check_arguments(
     input: Tensor,
     mean_ratios: Tensor,
     var_ratios: Tensor,
     settings: Settings,
 ) -> None:
-    check_normalizers(settings.normalizers)
     if not 2 <= input.dim() <= 5 or not input.is_floating_point():
         raise ValueError(
             f"switch_norm: input is a {input.dtype} tensor of shape {tuple(input.shape)}; it must "
@@ -214,15 +237,21 @@ def _check_arguments(
             f"switch_norm: input of shape {tuple(input.shape)} has no positions to take instance "
             f"statistics over; leave 'in' out of the normalizers {settings.normalizers}"
         )
+    expected = (len(settings.normalizers),)
+    if mean_ratios.shape == var_ratios.shape == expected:
+        return
     for name, ratios in (("mean_ratios", mean_ratios), ("var_ratios", var_ratios)):
-        if ratios.shape != (len(settings.normalizers),):
+        if ratios.shape != expected:
             raise ValueError(
                 f"switch_norm: {name} has shape {tuple(ratios.shape)}; the normalizers "
                 f"{settings.normalizers} need shape ({len(settings.normalizers)},)"
             )
 
 
-def _check_channels(input: Tensor, **vectors: Tensor | None) -> None:
+_VECTORS = ("weight", "bias", "running_mean", "running_var")
+
+
+def _refuse_channels(input: Tensor, vectors: dict[str, Tensor | None]) -> None:
     for name, vector in vectors.items():
         if vector is not None and vector.shape != input.shape[1:2]:
             raise ValueError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,10 +90,10 @@ def switch_norm(
     """As :func:`normlib.ops.reference.switch_norm`; first derivatives only."""
     dtype = accumulation_dtype(x)
     vectors = [
-        v if v is None or (v.dtype == dtype and v.is_contiguous()) else v.to(dtype).contiguous()
+        v if v is None or (v.dtype is dtype and v.is_contiguous()) else v.to(dtype).contiguous()
         for v in (mean_ratios, var_ratios, weight, bias, fixed_mean, fixed_var)
     ]
-    options = (_bits(settings.normalizers), settings.unbiased, settings.eps, settings.relu)
+    options = (_BITS[settings.normalizers], settings.unbiased, settings.eps, settings.relu)
     batch_from_x = "bn" in settings.normalizers and fixed_mean is None
     if batch_from_x and settings.group is not None:
         y, batch = _Synchronized.apply(x, residual, *vectors, *options, settings.group)
@@ -114,11 +115,11 @@ def switch_norm(
     return y
 
 
-def _bits(normalizers: tuple[str, ...]) -> int:
-    bits = 0
-    for name in normalizers:
-        bits |= 1 << NORMALIZERS.index(name)
-    return bits
+_BITS = {
+    subset: sum(1 << NORMALIZERS.index(name) for name in subset)
+    for size in range(1, 1 + len(NORMALIZERS))
+    for subset in combinations(NORMALIZERS, size)
+}
 
 
 class _Synchronized(torch.autograd.Function):

@@ -148,18 +148,28 @@ class _SwitchNorm(torch.autograd.Function):
     """Derivative of ``normlib::switch_norm``; first derivatives only."""
 
     @staticmethod
-    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, ...]:
-        x, residual, *mixing = arguments[:8]
-        settings = arguments[11:15]
-        relu = settings[-1]
-        keep_mask = relu and residual is not None
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        residual: Tensor | None,
+        mean_ratios: Tensor,
+        var_ratios: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        others: tuple[Any, ...],
+    ) -> tuple[Tensor, ...]:
+        fixed_mean, fixed_var, _, _, _, *settings = others
+        keep_mask = settings[-1] and residual is not None
         with torch._C._AutoDispatchBelowAutograd():
-            outputs = torch.ops.normlib.switch_norm.default(*arguments[:15], keep_mask)
-        _, mask, *statistics = outputs
-        ctx.save_for_backward(x, mask if keep_mask else None, *statistics, *mixing)
+            outputs: tuple[Tensor, ...] = _forward(
+                x, residual, mean_ratios, var_ratios, weight, bias, *others, keep_mask
+            )
+        _, mask, instance, layer, channel = outputs
+        mixing = (mean_ratios, var_ratios, weight, bias, fixed_mean, fixed_var)
+        kept = mask if keep_mask else None
+        ctx.save_for_backward(x, kept, instance, layer, channel, *mixing)
         ctx.settings = settings
-        ctx.has_residual = residual is not None
-        ctx.mark_non_differentiable(mask, *statistics)
+        ctx.mark_non_differentiable(mask, instance, layer, channel)
         ctx.set_materialize_grads(False)
         return outputs
 
@@ -167,17 +177,23 @@ class _SwitchNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
         if grad is None:
-            return (None,) * 16
-        needs = ctx.needs_input_grad
-        relu = ctx.settings[-1]
-        x, mask, *saved = ctx.saved_tensors
-        dx, dresidual, *parameters = torch.ops.normlib.switch_norm_backward.default(
-            grad, x, mask, *saved, *ctx.settings, needs[0], needs[1] and relu
+            return (None,) * 7
+        settings = ctx.settings
+        relu = settings[-1]
+        x_needs, residual_needs, *needs = ctx.needs_input_grad
+        dx, dresidual, *parameters = _backward(
+            grad, *ctx.saved_tensors, *settings, x_needs, residual_needs and relu
         )
-        if needs[1] and not relu:
-            dresidual = grad
-        gradients = (dx, dresidual, *parameters)
-        return *(g if n else None for g, n in zip(gradients, needs, strict=False)), *(None,) * 10
+        return (
+            dx if x_needs else None,
+            (dresidual if relu else grad) if residual_needs else None,
+            *[g if n else None for g, n in zip(parameters, needs, strict=False)],
+            None,
+        )
+
+
+_forward = torch.ops.normlib.switch_norm.default
+_backward = torch.ops.normlib.switch_norm_backward.default
 
 
 def switch_norm(*arguments: Any) -> tuple[Tensor, Tensor]:
@@ -190,19 +206,19 @@ def switch_norm(*arguments: Any) -> tuple[Tensor, Tensor]:
         ``y`` and ``channel``.
     """
     # What the dispatcher would come to through two more layers of Python.
-    call = torch.ops.normlib.switch_norm if torch.compiler.is_compiling() else _with_derivative
+    call = _forward if torch.compiler.is_compiling() else _with_derivative
     y, _, _, _, channel = call(*arguments, False)
     return y, channel
 
 
 def _with_derivative(*arguments: Any) -> tuple[Tensor, ...]:
-    if torch.is_grad_enabled() and any(
-        isinstance(t, Tensor) and t.requires_grad for t in arguments[:6]
-    ):
-        outputs: tuple[Tensor, ...] = _SwitchNorm.apply(*arguments)
-        return outputs
+    if torch.is_grad_enabled():
+        for tensor in arguments[:6]:
+            if tensor is not None and tensor.requires_grad:
+                outputs: tuple[Tensor, ...] = _SwitchNorm.apply(*arguments[:6], arguments[6:15])
+                return outputs
     with torch._C._AutoDispatchBelowAutograd():
-        outputs = torch.ops.normlib.switch_norm.default(*arguments)
+        outputs = _forward(*arguments)
     return outputs
 
 
