@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -205,11 +204,12 @@ def _settings(
     activation: str | None,
     group: ProcessGroup | None,
 ) -> Settings:
-    if type(normalizers) is tuple and group is None:
+    # torch.compile traces through the cache, with a warning.
+    if type(normalizers) is tuple and group is None and not torch.compiler.is_compiling():
         return _checked_settings(normalizers, eps, unbiased, activation)
     check_normalizers(normalizers)
-    settings = _checked_settings(tuple(normalizers), eps, unbiased, activation)
-    return replace(settings, group=group)
+    check_activation(activation)
+    return Settings(tuple(normalizers), eps, unbiased, activation == "relu", group)
 
 
 @lru_cache(maxsize=256)
