@@ -256,7 +256,9 @@ class SwitchNorm(nn.Module):
                 f"statistics, and the layer has no others (normalizers={self.normalizers}, "
                 f"choice={tuple(self.choice)})"
             )
-        kept = [self.normalizers.index(name) for name in active]
+        places = [self.normalizers.index(name) for name in active]
+        adjacent = places[-1] - places[0] == len(places) - 1
+        kept = slice(places[0], places[-1] + 1) if adjacent else places
         return active, mean_logits[kept], var_logits[kept]
 
     def _control_parameters(self) -> tuple[Tensor, Tensor]:
@@ -264,8 +266,9 @@ class SwitchNorm(nn.Module):
         held = []
         for logits, chosen in zip((self.mean_weight, self.var_weight), self.choice, strict=True):
             if chosen is not None:
+                settled = self._settled_logits(logits, chosen)
                 # The product keeps the parameter in the graph, which DDP waits for.
-                held.append(self._settled_logits(logits, chosen) + 0 * logits)
+                held.append(settled + 0 * logits if torch.is_grad_enabled() else settled)
             else:
                 held.append(logits)
         return held[0], held[1]

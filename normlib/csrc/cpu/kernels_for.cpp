@@ -44,7 +44,7 @@ const Kernels* kernels(const char* instruction_set) {
 namespace {
 
 // Bytes of samples that stay in cache between statistics and apply.
-constexpr int64_t kGroupBytes = 1 << 20;
+constexpr int64_t kGroupBytes = 1 << 22;
 
 template <typename T>
 T* advance(T* pointer, int64_t bytes) {
@@ -61,9 +61,9 @@ void forward(const Kernels& kernels, const Problem& p, ParallelFor pool) {
   const int64_t row_bytes = ((p.channels_last ? p.channels : p.positions) + 7) / 8;
   const int64_t rows = p.channels_last ? p.positions : p.channels;
   const int64_t sample = p.channels * p.positions * size;
-  const int64_t group =
-      p.fixed_mean ? std::max<int64_t>(1, kGroupBytes / std::max<int64_t>(1, sample)) : p.samples;
-  if (group >= p.samples) {
+  const int64_t group = std::max<int64_t>(1, kGroupBytes / std::max<int64_t>(1, sample));
+  const bool read_twice = p.settings.normalizers & (kInstance | kLayer);
+  if (!p.fixed_mean || !read_twice || group >= p.samples) {
     kernels.statistics(p, pool);
     return kernels.apply(p, pool);
   }

@@ -55,7 +55,7 @@ def test_a_compiler_that_fails_is_named_with_its_message(tmp_path, monkeypatch):
     compiler.write_text("#!/bin/sh\necho 'x.cpp:1: error: out of registers'\nexit 1\n")
     compiler.chmod(0o755)
     monkeypatch.setenv("CXX", str(compiler))
-    with pytest.raises(build.NotBuilt, match="broken-g.. failed.*out of registers"):
+    with pytest.raises(build.NotBuilt, match=r"broken-g.. failed.*out of registers"):
         build.build_cpu(tmp_path / "libnormlib_cpu.so")
 
 
