@@ -262,8 +262,9 @@ say 'installing the project (editable) and compiling its kernels'
 run_pip --no-deps --no-build-isolation --quiet -e .
 "$VENV/bin/python" -c '
 import json
-for device, note in json.load(open("normlib/lib/build.json")).items():
-    print(f"install: kernels for {device}: {note}")'
+with open("normlib/lib/build.json") as file:
+    for device, note in json.load(file).items():
+        print(f"install: kernels for {device}: {note}")'
 check_opencv
 echo "$complete_stamp" >"$stamp"
 say "done: $VENV, Python $version"

@@ -57,7 +57,7 @@ def build(out: Path = LIBRARIES) -> dict[str, str]:
         try:
             notes[device] = compile_(library)
             print(f"kernels: {library.name}: {notes[device]}")
-        except NotBuilt as reason:
+        except (NotBuilt, OSError) as reason:
             library.unlink(missing_ok=True)
             notes[device] = f"not built: {reason}"
             print(f"kernels: {device} {notes[device]}", file=sys.stderr)

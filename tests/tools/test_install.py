@@ -34,6 +34,7 @@ case "$*" in
       echo "ImportError: libGL.so.1: cannot open shared object file: No such file or directory" >&2
       exit 1
     fi ;;
+  *build.json*) echo "kernels: ${STUB_KERNELS:-}" ;;
   "-m venv "*)
     folder=${!#}
     site=$folder/lib/python$version/site-packages
@@ -67,8 +68,9 @@ class Machine:
     def __init__(self, root: Path):
         self.project = root / "project"
         (self.project / "tools").mkdir(parents=True)
-        for name in ("tools/install.sh", "pyproject.toml", "requirements.lock"):
+        for name in ("tools/install.sh", "pyproject.toml", "requirements.lock", "setup.py"):
             shutil.copy(REPO / name, self.project / name)
+        shutil.copytree(REPO / "normlib/csrc", self.project / "normlib/csrc")
         self.bin = root / "bin"
         self.bin.mkdir()
         for name in COMMANDS.split():
@@ -296,6 +298,13 @@ def test_half_installed_packages_are_not_trusted(machine):
     assert not witness.exists()
 
 
+def test_says_which_kernels_were_compiled(machine):
+    machine.add_python("3.11")
+    run = machine.install(STUB_KERNELS="cpu: not built: no C++ compiler")
+    assert run.returncode == 0, run.stderr
+    assert "kernels: cpu: not built: no C++ compiler" in run.stdout
+
+
 def test_second_run_is_quick_and_without_pip(installed):
     seconds = []
     for _ in range(3):
@@ -309,7 +318,14 @@ def test_second_run_is_quick_and_without_pip(installed):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("requirements.lock", ["lock", "project"]), ("pyproject.toml", ["project"])],
+    [
+        ("requirements.lock", ["lock", "project"]),
+        ("pyproject.toml", ["project"]),
+        ("setup.py", ["project"]),
+        ("normlib/csrc/problem.h", ["project"]),
+        ("normlib/csrc/cpu/kernels.cpp", ["project"]),
+        ("normlib/csrc/cuda/binding.cpp", ["project"]),
+    ],
 )
 def test_changed_file_is_installed_again(installed, name, expected):
     with (installed.project / name).open("a") as file:
