@@ -82,6 +82,7 @@ class Call {
     problem.channels = x_.size(1);
     problem.positions = 1;
     for (int64_t d = 2; d < x_.dim(); ++d) problem.positions *= x_.size(d);
+    problem.bytes = problem.samples * problem.channels * problem.positions * bytes_of(problem.dtype);
     problem.channels_last = is_channels_last(x_) || problem.positions == 1;
     problem.x = pointer(x_);
   }

@@ -14,6 +14,10 @@ namespace normlib {
 
 enum class DataType { float32, float64, float16, bfloat16 };
 
+inline int64_t bytes_of(DataType dtype) {
+  return dtype == DataType::float64 ? 8 : dtype == DataType::float32 ? 4 : 2;
+}
+
 // Bits of Settings::normalizers, and positions in normlib::Ratios.
 enum Normalizer : unsigned { kInstance = 1, kLayer = 2, kBatch = 4 };
 
@@ -40,6 +44,7 @@ struct Settings {
 struct Problem {
   DataType dtype;
   int64_t samples, channels, positions;
+  int64_t bytes;  // of all of x, also where `samples` are a part of it
   bool channels_last;
   Settings settings;
 

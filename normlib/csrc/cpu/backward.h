@@ -64,22 +64,30 @@ void reduce_rows(const Problem& p, ParallelFor pool) {
   using A = Accumulate<T>;
   const Coefficients<A> coefficients(p);
   const T *x = static_cast<const T*>(p.x), *grad = static_cast<const T*>(p.grad);
-  parallel(pool, p.samples * p.channels, p.positions, [&](int64_t begin, int64_t end) {
-    for_each_stretch(p, begin, end, [&](const Stretch& s) {
-      Affine<A> affine;
-      if (kind == GateKind::positive) coefficients.fill(s.sample, s.first, s.count, affine);
-      A centre[kStretch];
-      fill_means(coefficients, s, centre);
-      double grads[kStretch], grad_xs[kStretch];
-      for (int64_t i = 0; i < s.count; ++i) {
+  parallel_stretches(p, pool, p.positions, [&](const Stretch& s) {
+    Affine<A> affine;
+    if (kind == GateKind::positive) coefficients.fill(s.sample, s.first, s.count, affine);
+    A centre[kStretch];
+    fill_means(coefficients, s, centre);
+    double grads[kStretch], grad_xs[kStretch];
+    int64_t i = 0;
+    if (p.positions <= kShortRow) {
+      for (; i + 4 <= s.count; i += 4) {
         const int64_t row = s.sample * p.channels + s.first + i;
-        const RowSums sums = row_sums(x + row * p.positions, grad + row * p.positions, p.positions,
-                                      centre[i], row_gate<kind, T>(p, row, affine, i));
-        grads[i] = sums.grad;
-        grad_xs[i] = sums.grad_x;
+        const auto gate = [&](int64_t k) { return row_gate<kind, T>(p, row + k, affine, i + k); };
+        const decltype(gate(0)) gates[4] = {gate(0), gate(1), gate(2), gate(3)};
+        four_sums(x + row * p.positions, grad + row * p.positions, p.positions, centre + i, gates,
+                  grads + i, grad_xs + i);
       }
-      store_sums(p, coefficients, s, centre, grads, grad_xs);
-    });
+    }
+    for (; i < s.count; ++i) {
+      const int64_t row = s.sample * p.channels + s.first + i;
+      const RowSums sums = row_sums(x + row * p.positions, grad + row * p.positions, p.positions,
+                                    centre[i], row_gate<kind, T>(p, row, affine, i));
+      grads[i] = sums.grad;
+      grad_xs[i] = sums.grad_x;
+    }
+    store_sums(p, coefficients, s, centre, grads, grad_xs);
   });
 }
 
@@ -104,22 +112,20 @@ void reduce_columns(const Problem& p, ParallelFor pool) {
     column_sums(x, block_of<T>(p, tile, p.grad), centre, column_gate<kind, T>(p, tile, x, affine),
                 grads, grads + p.channels);
   });
-  parallel(pool, p.samples * p.channels, parts, [&](int64_t begin, int64_t end) {
-    for_each_stretch(p, begin, end, [&](const Stretch& s) {
-      A centre[kStretch];
-      fill_means(coefficients, s, centre);
-      double grads[kStretch], grad_xs[kStretch];
-      std::fill_n(grads, s.count, 0.0);
-      std::fill_n(grad_xs, s.count, 0.0);
-      for (int64_t part = 0; part < parts; ++part) {
-        const double* added = grads_of(s.sample, part, s.first);
-        for (int64_t i = 0; i < s.count; ++i) {
-          grads[i] += added[i];
-          grad_xs[i] += added[p.channels + i];
-        }
+  parallel_stretches(p, pool, parts, [&](const Stretch& s) {
+    A centre[kStretch];
+    fill_means(coefficients, s, centre);
+    double grads[kStretch], grad_xs[kStretch];
+    std::fill_n(grads, s.count, 0.0);
+    std::fill_n(grad_xs, s.count, 0.0);
+    for (int64_t part = 0; part < parts; ++part) {
+      const double* added = grads_of(s.sample, part, s.first);
+      for (int64_t i = 0; i < s.count; ++i) {
+        grads[i] += added[i];
+        grad_xs[i] += added[p.channels + i];
       }
-      store_sums(p, coefficients, s, centre, grads, grad_xs);
-    });
+    }
+    store_sums(p, coefficients, s, centre, grads, grad_xs);
   });
 }
 
@@ -127,12 +133,13 @@ void reduce_columns(const Problem& p, ParallelFor pool) {
 template <typename A>
 void reduce_gradients(const Problem& p, ParallelFor pool) {
   const Coefficients<A> coefficients(p);
-  const int64_t stretches = divide_up(p.channels, kStretch);
+  constexpr int64_t kWidth = 256;
+  const int64_t stretches = divide_up(p.channels, kWidth);
   double* partial = workspace(stretches * p.samples * 7);
-  parallel(pool, stretches, kStretch * p.samples, [&](int64_t first_stretch, int64_t end_stretch) {
-    for (int64_t k = first_stretch; k < end_stretch; ++k) {
-      const int64_t begin = k * kStretch, count = std::min(kStretch, p.channels - begin);
-      double means[kStretch], vars[kStretch], weights[kStretch], biases[kStretch];
+  parallel(pool, stretches, kCost * kWidth * p.samples, [&](int64_t first, int64_t end) {
+    for (int64_t k = first; k < end; ++k) {
+      const int64_t begin = k * kWidth, count = std::min(kWidth, p.channels - begin);
+      double means[kWidth], vars[kWidth], weights[kWidth], biases[kWidth];
       for (double* sums : {means, vars, weights, biases}) std::fill_n(sums, count, 0.0);
       for (int64_t n = 0; n < p.samples; ++n) {
         double* layer_grad = partial + (k * p.samples + n) * 7;
@@ -201,7 +208,7 @@ void store_ratio_gradients(const Problem& p) {
   }
 }
 
-template <typename T, GateKind kind>
+template <typename T, Store how, GateKind kind>
 void backward_apply_with(const Problem& p, ParallelFor pool) {
   using A = Accumulate<T>;
   const Coefficients<A> coefficients(p);
@@ -213,26 +220,26 @@ void backward_apply_with(const Problem& p, ParallelFor pool) {
       alignas(64) InputAffine<A> gradient;
       coefficients.fill(s.sample, s.first, s.count, gradient);
       const Block<const T> x = block_of<T>(p, tile, p.x);
-      backward_columns(x, block_of<T>(p, tile, p.grad), offset_by<T>(p.dx, tile.begin),
+      backward_columns<T, how>(x, block_of<T>(p, tile, p.grad), offset_by<T>(p.dx, tile.begin),
                        offset_by<T>(p.dresidual, tile.begin), gradient,
                        column_gate<kind, T>(p, tile, x, affine));
+      if constexpr (how == Store::streamed) finish_streams();
     });
     return;
   }
-  parallel(pool, p.samples * p.channels, p.positions, [&](int64_t begin, int64_t end) {
-    for_each_stretch(p, begin, end, [&](const Stretch& s) {
-      Affine<A> affine;
-      if (kind == GateKind::positive) coefficients.fill(s.sample, s.first, s.count, affine);
-      InputAffine<A> g;
-      coefficients.fill(s.sample, s.first, s.count, g);
-      for (int64_t i = 0; i < s.count; ++i) {
-        const int64_t row = s.sample * p.channels + s.first + i;
-        const int64_t at = row * p.positions;
-        backward_row(offset_by<T>(p.x, at), offset_by<T>(p.grad, at), offset_by<T>(p.dx, at),
-                     offset_by<T>(p.dresidual, at), p.positions, {g.centre[i], g.x[i], g.shift[i]},
-                     g.grad[i], row_gate<kind, T>(p, row, affine, i));
-      }
-    });
+  parallel_stretches<Order::descending>(p, pool, p.positions, [&](const Stretch& s) {
+    Affine<A> affine;
+    if (kind == GateKind::positive) coefficients.fill(s.sample, s.first, s.count, affine);
+    InputAffine<A> g;
+    coefficients.fill(s.sample, s.first, s.count, g);
+    for (int64_t i = 0; i < s.count; ++i) {
+      const int64_t row = s.sample * p.channels + s.first + i;
+      const int64_t at = row * p.positions;
+      backward_row<T, how>(offset_by<T>(p.x, at), offset_by<T>(p.grad, at), offset_by<T>(p.dx, at),
+                   offset_by<T>(p.dresidual, at), p.positions, {g.centre[i], g.x[i], g.shift[i]},
+                   g.grad[i], row_gate<kind, T>(p, row, affine, i));
+    }
+    if constexpr (how == Store::streamed) finish_streams();
   });
 }
 
@@ -240,14 +247,16 @@ template <typename T>
 void backward_apply(const Problem& p, ParallelFor pool) {
   store_ratio_gradients<Accumulate<T>>(p);
   if (p.samples * p.channels * p.positions == 0 || !(p.dx || p.dresidual)) return;
-  switch (gate_kind(p)) {
-    case GateKind::always:
-      return backward_apply_with<T, GateKind::always>(p, pool);
-    case GateKind::mask:
-      return backward_apply_with<T, GateKind::mask>(p, pool);
-    case GateKind::positive:
-      return backward_apply_with<T, GateKind::positive>(p, pool);
-  }
+  with_store(p, [&](auto how) {
+    switch (gate_kind(p)) {
+      case GateKind::always:
+        return backward_apply_with<T, how(), GateKind::always>(p, pool);
+      case GateKind::mask:
+        return backward_apply_with<T, how(), GateKind::mask>(p, pool);
+      case GateKind::positive:
+        return backward_apply_with<T, how(), GateKind::positive>(p, pool);
+    }
+  });
 }
 
 NORMLIB_END

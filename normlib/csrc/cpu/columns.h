@@ -46,23 +46,43 @@ inline void add_rows(const Block<const T>& block, A* totals) {
   }
 }
 
-// Adds the deviations from `centre` and their squares.
-template <typename T, typename A>
-inline void add_deviations(const Block<const T>& block, const A* centre, A* firsts, A* seconds) {
-  for (int64_t r = 0; r < block.rows; ++r) {
-    const T* row = block.row(r);
-    for_each_column<kLanes<A>>(
-        block.width,
-        [&](int64_t i) {
-          const Vector<A> d = load(row + i) - load(centre + i);
-          store(firsts + i, load(firsts + i) + d);
-          store(seconds + i, load(seconds + i) + d * d);
-        },
-        [&](int64_t i) {
-          const A d = widen(row[i]) - centre[i];
+// Adds the deviations of `count` rows from `centre`, and their squares.
+template <int count, typename T, typename A>
+inline void add_deviations_of(const T* row, int64_t stride, int64_t width, const A* centre,
+                              A* firsts, A* seconds) {
+  for_each_column<kLanes<A>>(
+      width,
+      [&](int64_t i) {
+        const Vector<A> c = load(centre + i);
+        Vector<A> first = load(firsts + i), second = load(seconds + i);
+        unrolled<count>([&](int k) {
+          __builtin_prefetch(row + (k + count) * stride + i);
+          const Vector<A> d = load(row + k * stride + i) - c;
+          first += d;
+          second += d * d;
+        });
+        store(firsts + i, first);
+        store(seconds + i, second);
+      },
+      [&](int64_t i) {
+        unrolled<count>([&](int k) {
+          const A d = widen(row[k * stride + i]) - centre[i];
           firsts[i] += d;
           seconds[i] += d * d;
         });
+      });
+}
+
+// Adds the deviations from `centre` and their squares; four rows at a time, for the sums to be read
+// and written once for the four.
+template <typename T, typename A>
+inline void add_deviations(const Block<const T>& block, const A* centre, A* firsts, A* seconds) {
+  int64_t r = 0;
+  for (; r + 4 <= block.rows; r += 4) {
+    add_deviations_of<4>(block.row(r), block.stride, block.width, centre, firsts, seconds);
+  }
+  for (; r < block.rows; ++r) {
+    add_deviations_of<1>(block.row(r), block.stride, block.width, centre, firsts, seconds);
   }
 }
 
@@ -183,10 +203,16 @@ inline void column_sums(const Block<const T>& x, const Block<const T>& grad,
 
 // As apply_row; `residual` and `mask` (of the first row, `mask_stride` bytes apart, at column
 // `first`) may be null.
-template <typename T, bool kRelu, bool kResidual>
+template <typename T, Store how, bool kRelu, bool kResidual>
 inline void apply_columns(const Block<const T>& x, const T* residual, T* y, uint8_t* mask,
                           int64_t mask_stride, int64_t first, const Affine<Accumulate<T>>& affine) {
   using A = Accumulate<T>;
+  if constexpr (how == Store::streamed) {
+    if (!is_streamable(y) || x.stride % kLanes<A> != 0) {
+      return apply_columns<T, Store::cached, kRelu, kResidual>(x, residual, y, mask, mask_stride,
+                                                               first, affine);
+    }
+  }
   for (int64_t r = 0; r < x.rows; ++r) {
     const T* from = x.row(r);
     const T* added = kResidual ? residual + r * x.stride : nullptr;
@@ -202,7 +228,7 @@ inline void apply_columns(const Block<const T>& x, const T* residual, T* y, uint
             if (bits) store_mask<A>(bits, first + i, positive);
             v = where<A>(positive, v);
           }
-          store(to + i, v);
+          store<how>(to + i, v);
         },
         [&](int64_t i) {
           A v = affine_scalar<A>(affine, i, widen(from[i]));
@@ -218,10 +244,15 @@ inline void apply_columns(const Block<const T>& x, const T* residual, T* y, uint
 }
 
 // As backward_row; dx and dresidual may be null.
-template <typename T, typename Gate>
+template <typename T, Store how, typename Gate>
 inline void backward_columns(const Block<const T>& x, const Block<const T>& grad, T* dx,
                              T* dresidual, const InputAffine<Accumulate<T>>& f, Gate gate) {
   using A = Accumulate<T>;
+  if constexpr (how == Store::streamed) {
+    if (!is_streamable(dx) || !is_streamable(dresidual) || x.stride % kLanes<A> != 0) {
+      return backward_columns<T, Store::cached>(x, grad, dx, dresidual, f, gate);
+    }
+  }
   for (int64_t r = 0; r < x.rows; ++r) {
     const T *from = x.row(r), *upstream = grad.row(r);
     T* to = dx ? dx + r * x.stride : nullptr;
@@ -230,10 +261,10 @@ inline void backward_columns(const Block<const T>& x, const Block<const T>& grad
         x.width,
         [&](int64_t i) {
           const Vector<A> g = gate.vector(r, i, load(upstream + i));
-          if (passed) store(passed + i, g);
+          if (passed) store<how>(passed + i, g);
           if (to) {
-            store(to + i, g * load(f.grad + i) + (load(from + i) - load(f.centre + i)) *
-                                                     load(f.x + i) + load(f.shift + i));
+            store<how>(to + i, g * load(f.grad + i) + (load(from + i) - load(f.centre + i)) *
+                                                          load(f.x + i) + load(f.shift + i));
           }
         },
         [&](int64_t i) {

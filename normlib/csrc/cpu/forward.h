@@ -15,7 +15,14 @@ void row_statistics(const Problem& p, ParallelFor pool, double* means) {
   const T* x = static_cast<const T*>(p.x);
   A* variance = static_cast<A*>(p.variance);
   parallel(pool, p.samples * p.channels, p.positions, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
+    int64_t i = begin;
+    if (p.positions <= kShortRow) {
+      const double inverse = 1.0 / static_cast<double>(p.positions);
+      for (; i + 4 <= end; i += 4) {
+        four_moments(x + i * p.positions, p.positions, inverse, means + i, variance + i);
+      }
+    }
+    for (; i < end; ++i) {
       const RowMoments moments = row_moments(x + i * p.positions, p.positions);
       means[i] = moments.mean;
       variance[i] = static_cast<A>(moments.var);
@@ -37,30 +44,28 @@ void column_statistics(const Problem& p, ParallelFor pool, const Tiles& tiles, d
     column_moments(block_of<T>(p, tile, p.x), mean, mean + p.channels);
   });
   A* variance = static_cast<A*>(p.variance);
-  parallel(pool, p.samples * p.channels, parts, [&](int64_t begin, int64_t end) {
-    for_each_stretch(p, begin, end, [&](const Stretch& s) {
-      double mean[kStretch], m2[kStretch];
-      std::fill_n(mean, s.count, 0.0);
-      std::fill_n(m2, s.count, 0.0);
-      double count = 0;
-      for (int64_t part = 0; part < parts; ++part) {
-        const double* added_mean = mean_of(s.sample, part, s.first);
-        const double* added_m2 = added_mean + p.channels;
-        const double added = static_cast<double>(tiles.rows(part));
-        const double share = added / (count + added);
-        for (int64_t i = 0; i < s.count; ++i) {
-          const double delta = added_mean[i] - mean[i];
-          mean[i] += share * delta;
-          m2[i] += added_m2[i] + count * share * delta * delta;
-        }
-        count += added;
-      }
-      const int64_t at = s.sample * p.channels + s.first;
+  parallel_stretches(p, pool, parts, [&](const Stretch& s) {
+    double mean[kStretch], m2[kStretch];
+    std::fill_n(mean, s.count, 0.0);
+    std::fill_n(m2, s.count, 0.0);
+    double count = 0;
+    for (int64_t part = 0; part < parts; ++part) {
+      const double* added_mean = mean_of(s.sample, part, s.first);
+      const double* added_m2 = added_mean + p.channels;
+      const double added = static_cast<double>(tiles.rows(part));
+      const double share = added / (count + added);
       for (int64_t i = 0; i < s.count; ++i) {
-        means[at + i] = mean[i];
-        variance[at + i] = static_cast<A>(m2[i] / count);
+        const double delta = added_mean[i] - mean[i];
+        mean[i] += share * delta;
+        m2[i] += added_m2[i] + count * share * delta * delta;
       }
-    });
+      count += added;
+    }
+    const int64_t at = s.sample * p.channels + s.first;
+    for (int64_t i = 0; i < s.count; ++i) {
+      means[at + i] = mean[i];
+      variance[at + i] = static_cast<A>(m2[i] / count);
+    }
   });
 }
 
@@ -162,7 +167,7 @@ void statistics(const Problem& p, ParallelFor pool) {
     means = workspace(rows);
     row_statistics<T>(p, pool, means);
   }
-  parallel(pool, p.channels, p.samples, [&](int64_t begin, int64_t end) {
+  parallel(pool, p.channels, kCost / 4 * p.samples, [&](int64_t begin, int64_t end) {
     channel_statistics<A>(p, begin, end, means);
   });
   if (p.settings.normalizers & kLayer) {
@@ -174,7 +179,7 @@ void statistics(const Problem& p, ParallelFor pool) {
   }
 }
 
-template <typename T, bool kRelu, bool kResidual>
+template <typename T, Store how, bool kRelu, bool kResidual>
 void apply_with(const Problem& p, ParallelFor pool) {
   using A = Accumulate<T>;
   const Coefficients<A> coefficients(p);
@@ -183,37 +188,41 @@ void apply_with(const Problem& p, ParallelFor pool) {
     parallel_tiles<Order::descending>(pool, Tiles(p), [&](const Tile& tile) {
       alignas(64) Affine<A> affine;
       coefficients.fill(tile.stretch.sample, tile.stretch.first, tile.stretch.count, affine);
-      apply_columns<T, kRelu, kResidual>(
+      apply_columns<T, how, kRelu, kResidual>(
           block_of<T>(p, tile, p.x), offset_by<T>(p.residual, tile.begin),
           offset_by<T>(p.y, tile.begin), p.mask ? p.mask + tile.row * stride : nullptr, stride,
           tile.stretch.first, affine);
+      if constexpr (how == Store::streamed) finish_streams();
     });
     return;
   }
-  parallel(pool, p.samples * p.channels, p.positions, [&](int64_t begin, int64_t end) {
-    for_each_stretch(p, begin, end, [&](const Stretch& s) {
-      alignas(64) Affine<A> affine;
-      coefficients.fill(s.sample, s.first, s.count, affine);
-      for (int64_t i = 0; i < s.count; ++i) {
-        const int64_t row = s.sample * p.channels + s.first + i;
-        const int64_t at = row * p.positions;
-        apply_row<T, kRelu, kResidual>(
-            offset_by<T>(p.x, at), offset_by<T>(p.residual, at), offset_by<T>(p.y, at),
-            p.mask ? p.mask + row * stride : nullptr, p.positions,
-            {affine.centre[i], affine.scale[i], affine.shift[i]});
-      }
-    });
+  parallel_stretches<Order::descending>(p, pool, p.positions, [&](const Stretch& s) {
+    alignas(64) Affine<A> affine;
+    coefficients.fill(s.sample, s.first, s.count, affine);
+    for (int64_t i = 0; i < s.count; ++i) {
+      const int64_t row = s.sample * p.channels + s.first + i;
+      const int64_t at = row * p.positions;
+      apply_row<T, how, kRelu, kResidual>(
+          offset_by<T>(p.x, at), offset_by<T>(p.residual, at), offset_by<T>(p.y, at),
+          p.mask ? p.mask + row * stride : nullptr, p.positions,
+          {affine.centre[i], affine.scale[i], affine.shift[i]});
+    }
+    if constexpr (how == Store::streamed) finish_streams();
   });
 }
 
 template <typename T>
 void apply(const Problem& p, ParallelFor pool) {
   if (p.samples * p.channels * p.positions == 0) return;
-  if (p.residual) {
-    p.settings.relu ? apply_with<T, true, true>(p, pool) : apply_with<T, false, true>(p, pool);
-  } else {
-    p.settings.relu ? apply_with<T, true, false>(p, pool) : apply_with<T, false, false>(p, pool);
-  }
+  with_store(p, [&](auto how) {
+    if (p.residual) {
+      p.settings.relu ? apply_with<T, how(), true, true>(p, pool)
+                      : apply_with<T, how(), false, true>(p, pool);
+    } else {
+      p.settings.relu ? apply_with<T, how(), true, false>(p, pool)
+                      : apply_with<T, how(), false, false>(p, pool);
+    }
+  });
 }
 
 NORMLIB_END

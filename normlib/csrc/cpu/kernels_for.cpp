@@ -54,9 +54,7 @@ T* advance(T* pointer, int64_t bytes) {
 }  // namespace
 
 void forward(const Kernels& kernels, const Problem& p, ParallelFor pool) {
-  const int64_t size = p.dtype == DataType::float64   ? 8
-                       : p.dtype == DataType::float32 ? 4
-                                                      : 2;
+  const int64_t size = bytes_of(p.dtype);
   const int64_t wide = std::max<int64_t>(size, 4);
   const int64_t row_bytes = ((p.channels_last ? p.channels : p.positions) + 7) / 8;
   const int64_t rows = p.channels_last ? p.positions : p.channels;

@@ -10,6 +10,9 @@ NORMLIB_BEGIN
 // Elements that stay in the first cache between two steps over them, and that a float may sum.
 constexpr int64_t kChunk = 2048;
 
+// Elements of a row up to which the sums of its vectors are a large part of the work.
+constexpr int64_t kShortRow = 128;
+
 // Calls vector(i, k) for whole vectors, k < 4 naming one of four independent accumulators, and then
 // scalar(i) for the elements that are left.
 template <int lanes, typename OnVector, typename OnScalar>
@@ -49,6 +52,7 @@ inline RowMoments chunk_moments(const T* x, int64_t size, double inverse) {
   for_each<lanes>(
       size,
       [&](int64_t i, int k) {
+        __builtin_prefetch(x + i + kChunk);
         const V d = load(x + i) - centres;
         firsts[k] += d;
         seconds[k] += d * d;
@@ -62,6 +66,52 @@ inline RowMoments chunk_moments(const T* x, int64_t size, double inverse) {
   second += sum((seconds[0] + seconds[1]) + (seconds[2] + seconds[3]));
   const double rest = first * inverse;  // digits that `centre` has no room for
   return {centre + rest, second * inverse - rest * rest};
+}
+
+// As chunk_moments, of four rows that follow each other: their sums are one another's company while
+// the processor waits for results.
+template <typename T>
+inline void four_moments(const T* x, int64_t size, double inverse, double* means,
+                         Accumulate<T>* variances) {
+  using A = Accumulate<T>;
+  using V = Vector<A>;
+  constexpr int lanes = kLanes<A>;
+  const int64_t whole = size / lanes * lanes;
+  V totals[4] = {};
+  for (int64_t i = 0; i < whole; i += lanes) {
+    unrolled<4>([&](int r) { totals[r] += load(x + r * size + i); });
+  }
+  Four<A> total = sums(totals[0], totals[1], totals[2], totals[3]);
+  for (int64_t i = whole; i < size; ++i) {
+    unrolled<4>([&](int r) { total.of[r] += widen(x[r * size + i]); });
+  }
+  Four<A> centre;
+  V firsts[4] = {}, seconds[4] = {}, centres[4];
+  unrolled<4>([&](int r) {
+    centre.of[r] = total.of[r] * static_cast<A>(inverse);
+    centres[r] = broadcast(centre.of[r]);
+  });
+  for (int64_t i = 0; i < whole; i += lanes) {
+    unrolled<4>([&](int r) {
+      const V d = load(x + r * size + i) - centres[r];
+      firsts[r] += d;
+      seconds[r] += d * d;
+    });
+  }
+  Four<A> first = sums(firsts[0], firsts[1], firsts[2], firsts[3]);
+  Four<A> second = sums(seconds[0], seconds[1], seconds[2], seconds[3]);
+  for (int64_t i = whole; i < size; ++i) {
+    unrolled<4>([&](int r) {
+      const A d = widen(x[r * size + i]) - centre.of[r];
+      first.of[r] += d;
+      second.of[r] += d * d;
+    });
+  }
+  unrolled<4>([&](int r) {
+    const double rest = first.of[r] * inverse;
+    means[r] = centre.of[r] + rest;
+    variances[r] = static_cast<A>(second.of[r] * inverse - rest * rest);
+  });
 }
 
 // Chunk by chunk, merged with Chan's formula.
@@ -156,12 +206,48 @@ inline RowSums row_sums(const T* x, const T* grad, int64_t size, Accumulate<T> c
   return sums;
 }
 
+// As row_sums, of four short rows that follow each other; gates[r] is that of the rth.
+template <typename T, typename Gate>
+inline void four_sums(const T* x, const T* grad, int64_t size, const Accumulate<T>* centres,
+                      const Gate* gates, double* grads, double* grad_xs) {
+  using A = Accumulate<T>;
+  using V = Vector<A>;
+  constexpr int lanes = kLanes<A>;
+  const int64_t whole = size / lanes * lanes;
+  V firsts[4] = {}, seconds[4] = {};
+  for (int64_t i = 0; i < whole; i += lanes) {
+    unrolled<4>([&](int r) {
+      const V g = gates[r].vector(i, load(grad + r * size + i));
+      firsts[r] += g;
+      seconds[r] += g * (load(x + r * size + i) - broadcast(centres[r]));
+    });
+  }
+  Four<A> first = sums(firsts[0], firsts[1], firsts[2], firsts[3]);
+  Four<A> second = sums(seconds[0], seconds[1], seconds[2], seconds[3]);
+  for (int64_t i = whole; i < size; ++i) {
+    unrolled<4>([&](int r) {
+      const A g = gates[r].scalar(i, widen(grad[r * size + i]));
+      first.of[r] += g;
+      second.of[r] += g * (widen(x[r * size + i]) - centres[r]);
+    });
+  }
+  unrolled<4>([&](int r) {
+    grads[r] = first.of[r];
+    grad_xs[r] = second.of[r];
+  });
+}
+
 // y = scale * (x - centre) + shift + residual, with the ReLU if asked for. residual, mask: or null.
-template <typename T, bool kRelu, bool kResidual>
+template <typename T, Store how, bool kRelu, bool kResidual>
 inline void apply_row(const T* x, const T* residual, T* y, uint8_t* mask, int64_t size,
                       RowAffine<Accumulate<T>> affine) {
   using A = Accumulate<T>;
   using V = Vector<A>;
+  if constexpr (how == Store::streamed) {
+    if (!is_streamable(y)) {
+      return apply_row<T, Store::cached, kRelu, kResidual>(x, residual, y, mask, size, affine);
+    }
+  }
   for_each<kLanes<A>>(
       size,
       [&](int64_t i, int) {
@@ -172,7 +258,7 @@ inline void apply_row(const T* x, const T* residual, T* y, uint8_t* mask, int64_
           if (mask) store_mask<A>(mask, i, positive);
           v = where<A>(positive, v);
         }
-        store(y + i, v);
+        store<how>(y + i, v);
       },
       [&](int64_t i) {
         A v = affine.scalar(widen(x[i]));
@@ -187,16 +273,21 @@ inline void apply_row(const T* x, const T* residual, T* y, uint8_t* mask, int64_
 }
 
 // dx = grad_scale * dy + x_scale * (x - centre) + shift; dresidual = dy. Each is null or written.
-template <typename T, typename Gate>
+template <typename T, Store how, typename Gate>
 inline void backward_row(const T* x, const T* grad, T* dx, T* dresidual, int64_t size,
                          RowAffine<Accumulate<T>> affine, Accumulate<T> grad_scale, Gate gate) {
   using A = Accumulate<T>;
+  if constexpr (how == Store::streamed) {
+    if (!is_streamable(dx) || !is_streamable(dresidual)) {
+      return backward_row<T, Store::cached>(x, grad, dx, dresidual, size, affine, grad_scale, gate);
+    }
+  }
   for_each<kLanes<A>>(
       size,
       [&](int64_t i, int) {
         const Vector<A> g = gate.vector(i, load(grad + i));
-        if (dresidual) store(dresidual + i, g);
-        if (dx) store(dx + i, g * grad_scale + affine.vector(load(x + i)));
+        if (dresidual) store<how>(dresidual + i, g);
+        if (dx) store<how>(dx + i, g * grad_scale + affine.vector(load(x + i)));
       },
       [&](int64_t i) {
         const A g = gate.scalar(i, widen(grad[i]));

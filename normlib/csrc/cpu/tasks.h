@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <type_traits>
 
 #include "coefficients.h"
 #include "columns.h"
@@ -13,6 +14,8 @@ NORMLIB_BEGIN
 
 // Elements below which a second thread costs more than it saves.
 constexpr int64_t kGrain = 1 << 14;
+// Elements that cost as much as the gradients of one sample and channel.
+constexpr int64_t kCost = 16;
 // Elements of a tile.
 constexpr int64_t kTile = 1 << 17;
 
@@ -44,15 +47,29 @@ struct Stretch {
   int64_t sample, first, count;
 };
 
-// Calls f(stretch) for the stretches that make up rows [begin, end) of the N * C.
-template <typename F>
-void for_each_stretch(const Problem& p, int64_t begin, int64_t end, const F& f) {
-  while (begin < end) {
-    const int64_t sample = begin / p.channels, first = begin % p.channels;
-    const int64_t count = std::min({kStretch, p.channels - first, end - begin});
-    f(Stretch{sample, first, count});
-    begin += count;
-  }
+// A sweep over what another has just read does well to start where that has ended.
+enum class Order { ascending, descending };
+
+// Runs f(stretch) for stretches that make up the N * C, of about kTile elements where each of their
+// channels stands for `elements_each`.
+template <Order order = Order::ascending, typename F>
+void parallel_stretches(const Problem& p, ParallelFor pool, int64_t elements_each, const F& f) {
+  const int64_t longest = std::min(kStretch, divide_up(kTile, elements_each));
+  parallel(pool, p.samples * p.channels, elements_each, [&](int64_t begin, int64_t end) {
+    while (begin < end) {
+      if constexpr (order == Order::ascending) {
+        const int64_t sample = begin / p.channels, first = begin % p.channels;
+        const int64_t count = std::min({longest, p.channels - first, end - begin});
+        f(Stretch{sample, first, count});
+        begin += count;
+      } else {
+        const int64_t sample = (end - 1) / p.channels, beyond = end - sample * p.channels;
+        const int64_t count = std::min({longest, beyond, end - begin});
+        f(Stretch{sample, beyond - count, count});
+        end -= count;
+      }
+    }
+  });
 }
 
 // Where the channels of a position lie together: some positions of a stretch of channels.
@@ -94,9 +111,6 @@ class Tiles {
   const int64_t width_, rows_, parts_, stretches_;
 };
 
-// A sweep over what another has just read does well to start where that has ended.
-enum class Order { ascending, descending };
-
 // Runs f(tile) for all tiles.
 template <Order order = Order::ascending, typename F>
 void parallel_tiles(ParallelFor pool, const Tiles& tiles, const F& f) {
@@ -119,6 +133,20 @@ const T* offset_by(const void* data, int64_t elements) {
 template <typename T>
 T* offset_by(void* data, int64_t elements) {
   return data ? static_cast<T*>(data) + elements : nullptr;
+}
+
+// Bytes of a result from which on it is streamed: by the time all of it is written, little of it
+// would be left in a cache for those who read it next.
+constexpr int64_t kStreamed = 1 << 23;
+
+// Calls f(how), how an integral_constant of Store.
+template <typename F>
+void with_store(const Problem& p, const F& f) {
+  if (p.bytes >= kStreamed) {
+    f(std::integral_constant<Store, Store::streamed>{});
+  } else {
+    f(std::integral_constant<Store, Store::cached>{});
+  }
 }
 
 // Rows of Problem::mask: their length in bytes.

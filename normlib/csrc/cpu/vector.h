@@ -5,8 +5,9 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
-#if defined(__AVX2__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -65,6 +66,16 @@ struct AccumulateOf<double> {
 };
 template <typename T>
 using Accumulate = typename AccumulateOf<T>::type;
+
+// Calls f(0) to f(count - 1) without a loop, which leaves arrays that f indexes in registers.
+template <typename F, int... k>
+inline void unrolled(F&& f, std::integer_sequence<int, k...>) {
+  (f(k), ...);
+}
+template <int count, typename F>
+inline void unrolled(F&& f) {
+  unrolled(f, std::make_integer_sequence<int, count>{});
+}
 
 template <typename To, typename From>
 inline To bit_cast(const From& from) {
@@ -184,23 +195,67 @@ inline Mask<float> is_nan(Vector<float> v) { return v != v; }
 inline bool passes_relu(float x) { return !(x <= 0); }
 inline bool passes_relu(double x) { return !(x <= 0); }
 
-inline void store(float* y, Vector<float> v) { std::memcpy(y, &v, sizeof v); }
-inline void store(double* y, Vector<double> v) { std::memcpy(y, &v, sizeof v); }
+// How a result leaves: to where it is soon found again, or past the caches, which spares the memory
+// a read of what is overwritten and leaves the caches to the input. The latter takes an address that
+// is a multiple of the bytes stored, and is_streamable tells.
+enum class Store { cached, streamed };
+
+template <Store how, typename T, typename V>
+inline void store_bits(T* to, V v) {
+#if defined(__SSE2__)
+  if constexpr (how == Store::streamed) {
+#if defined(__AVX512DQ__)
+    if constexpr (sizeof(V) == 64) {
+      return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), bit_cast<__m512i>(v));
+    }
+#endif
+#if defined(__AVX2__)
+    if constexpr (sizeof(V) == 32) {
+      return _mm256_stream_si256(reinterpret_cast<__m256i*>(to), bit_cast<__m256i>(v));
+    }
+#endif
+    if constexpr (sizeof(V) == 16) {
+      return _mm_stream_si128(reinterpret_cast<__m128i*>(to), bit_cast<__m128i>(v));
+    }
+  }
+#endif
+  std::memcpy(to, &v, sizeof v);
+}
+
+template <typename T>
+inline bool is_streamable(const T* to) {
+  return reinterpret_cast<uintptr_t>(to) % (kLanes<Accumulate<T>> * sizeof(T)) == 0;
+}
+
+// Orders what was streamed before what the thread stores next.
+inline void finish_streams() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
+template <Store how = Store::cached>
+inline void store(float* y, Vector<float> v) {
+  store_bits<how>(y, v);
+}
+template <Store how = Store::cached>
+inline void store(double* y, Vector<double> v) {
+  store_bits<how>(y, v);
+}
+template <Store how = Store::cached>
 inline void store(BFloat16* y, Vector<float> v) {
   const Mask<float> bits = bit_cast<Mask<float>>(v);
   const Mask<float> nan = is_nan(v);
   const Mask<float> rounded = bits + 0x7fff + ((bits >> 16) & 1);
   const Mask<float> kept = (nan & (bits | 0x400000)) | (~nan & rounded);
-  const auto half = __builtin_convertvector((kept >> 16) & 0xffff, VectorOf<float>::half);
-  std::memcpy(y, &half, sizeof half);
+  store_bits<how>(y, __builtin_convertvector((kept >> 16) & 0xffff, VectorOf<float>::half));
 }
+template <Store how = Store::cached>
 inline void store(Half* y, Vector<float> v) {
 #if defined(__AVX512DQ__)
-  const auto half = _mm512_cvtps_ph(bit_cast<__m512>(v), _MM_FROUND_TO_NEAREST_INT);
-  std::memcpy(y, &half, sizeof half);
+  store_bits<how>(y, _mm512_cvtps_ph(bit_cast<__m512>(v), _MM_FROUND_TO_NEAREST_INT));
 #elif defined(__AVX2__)
-  const auto half = _mm256_cvtps_ph(bit_cast<__m256>(v), _MM_FROUND_TO_NEAREST_INT);
-  std::memcpy(y, &half, sizeof half);
+  store_bits<how>(y, _mm256_cvtps_ph(bit_cast<__m256>(v), _MM_FROUND_TO_NEAREST_INT));
 #else
   for (int i = 0; i < kLanes<float>; ++i) y[i] = narrow<Half>(v[i]);
 #endif
@@ -224,6 +279,28 @@ inline double sum(Vector<double> v) {
 #else
 inline float sum(Vector<float> v) { return (v[0] + v[1]) + (v[2] + v[3]); }
 inline double sum(Vector<double> v) { return v[0] + v[1]; }
+#endif
+
+// The sums of four vectors.
+template <typename A>
+struct Four {
+  A of[4];
+};
+#if defined(__AVX2__) && !defined(__AVX512DQ__)
+inline Four<float> sums(Vector<float> a, Vector<float> b, Vector<float> c, Vector<float> d) {
+  const __m256 pairs = _mm256_hadd_ps(_mm256_hadd_ps(bit_cast<__m256>(a), bit_cast<__m256>(b)),
+                                      _mm256_hadd_ps(bit_cast<__m256>(c), bit_cast<__m256>(d)));
+  return bit_cast<Four<float>>(
+      _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1)));
+}
+inline Four<double> sums(Vector<double> a, Vector<double> b, Vector<double> c, Vector<double> d) {
+  return {{sum(a), sum(b), sum(c), sum(d)}};
+}
+#else
+template <typename V>
+inline auto sums(V a, V b, V c, V d) -> Four<decltype(sum(a))> {
+  return {{sum(a), sum(b), sum(c), sum(d)}};
+}
 #endif
 
 // `v` where the mask is set, 0 elsewhere.

@@ -45,7 +45,7 @@ struct Shape {
 
 void exercise(const cpu::Kernels& kernels, DataType dtype, Shape shape, bool channels_last,
               bool relu, bool residual, bool fixed) {
-  const int64_t size = dtype == DataType::float64 ? 8 : dtype == DataType::float32 ? 4 : 2;
+  const int64_t size = bytes_of(dtype);
   const int64_t wide = dtype == DataType::float64 ? 8 : 4;
   const int64_t rows = shape.samples * shape.channels, elements = rows * shape.positions;
   const int64_t row = channels_last ? shape.channels : shape.positions;
@@ -86,9 +86,13 @@ void exercise(const cpu::Kernels& kernels, DataType dtype, Shape shape, bool cha
   p.layer = doubles(2 * shape.samples);
   p.channel = doubles(1 + 2 * shape.channels);
   p.batch = p.channel;
+  p.bytes = elements * size;
   cpu::forward(kernels, p, three_threads);
   kernels.statistics(p, three_threads);
-  kernels.apply(p, three_threads);
+  for (const int64_t bytes : {int64_t{1} << 30, p.bytes}) {  // streamed, and stored as usual
+    p.bytes = bytes;
+    kernels.apply(p, three_threads);
+  }
 
   p.grad = take(elements * size, size);
   p.sums = vector(2 * rows);
@@ -101,7 +105,10 @@ void exercise(const cpu::Kernels& kernels, DataType dtype, Shape shape, bool cha
   p.dx = take(elements * size, 0);
   if (residual) p.dresidual = take(elements * size, size);
   kernels.backward_reduce(p, three_threads);
-  kernels.backward_apply(p, three_threads);
+  for (const int64_t bytes : {int64_t{1} << 30, p.bytes}) {
+    p.bytes = bytes;
+    kernels.backward_apply(p, three_threads);
+  }
 
   double* batch = doubles(1 + 2 * shape.channels);
   cpu::merge(p.channel, 1, shape.channels, batch);

@@ -14,7 +14,7 @@ from normlib.functional import switch_norm
 from normlib.ops import native, operators
 from normlib.ops.registration import BACKENDS
 from normlib.ops.settings import Settings
-from tests.normlib.ops.test_backends import assert_close, evaluate, tensors
+from tests.normlib.ops.test_backends import arrange, assert_close, evaluate, tensors
 
 pytestmark = pytest.mark.skipif(
     not native.availability("cpu").ready, reason=native.availability("cpu").reason
@@ -122,6 +122,43 @@ def test_outputs_are_written_everywhere():
                 arguments = tensors(shape, torch.float32, order)
                 expected = evaluate(BACKENDS["reference"], *(t.double() for t in arguments))
                 assert_close(evaluate(BACKENDS["native"], *arguments), expected, 1e-4)
+
+
+@pytest.mark.parametrize("order", ["contiguous", "channels_last"])
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [(torch.float32, 130), (torch.float64, 92), (torch.bfloat16, 184), (torch.float16, 184)],
+)
+@pytest.mark.parametrize("channels", [72, 65])
+def test_results_that_leave_past_the_caches(channels, dtype, size, order):
+    """From 8 MB on results are streamed, where they are aligned: those of 65 channels are not all.
+
+    With instance statistics alone, half of the samples come to the same, without streaming.
+    """
+    shape = (2, channels, size, size)
+    x, grad, w, _, gamma, beta = tensors(shape, dtype, order, ratios=1)
+    residual = arrange(torch.randn(shape), order).to(dtype).requires_grad_()
+    assert x.nbytes > 1 << 23 > x[:1].nbytes
+    for relu in (False, True):
+        settings = Settings(normalizers=("in",), relu=relu)
+        whole, *halves = (
+            evaluate_with_residual(
+                BACKENDS["native"], x[n], grad[n], w, w, gamma, beta, residual[n], settings
+            )
+            for n in (slice(None), slice(1), slice(1, 2))
+        )
+        for k in (0, 1, -1):  # y, dx, dresidual
+            assert torch.equal(whole[k], torch.cat([half[k] for half in halves]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 9, 11, 12])
+def test_rows_too_short_for_a_group_of_vectors(size, dtype):
+    """Rows are taken four at a time up to 11 x 11; 15 of them leave three over."""
+    arguments = tensors((3, 5, size, size), dtype)
+    expected = evaluate(BACKENDS["reference"], *(t.double() for t in arguments))
+    tolerance = 1e-11 if dtype == torch.float64 else 1e-4 if dtype == torch.float32 else 2e-2
+    assert_close(evaluate(BACKENDS["native"], *arguments), expected, tolerance)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
