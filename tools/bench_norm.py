@@ -32,6 +32,7 @@ from normlib.analysis.layer_speed import (
 )
 from normlib.analysis.speed_plot import plot, pyplot
 from normlib.analysis.speed_report import (
+    MEMORY_KEPT,
     Results,
     environment,
     environment_lines,
@@ -40,6 +41,7 @@ from normlib.analysis.speed_report import (
     title,
     training_table,
 )
+from normlib.analysis.stopwatch import keep_freed_memory
 
 MORE = ", ".join(repr(name) for name in PEERS if name not in DEFAULT)
 SHAPES = ["8,64,112,112", "8,256,56,56", "8,512,28,28", "8,2048,7,7"]
@@ -108,6 +110,13 @@ def parse_arguments() -> argparse.Namespace:
         default=True,
         help="measure what a call costs the host, on a (2, 8, 4, 4) tensor with 1 thread",
     )
+    add(
+        "--keep-memory",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep freed memory in the process, on a CPU with glibc; without, times hold "
+        "what the operating system needs for fresh pages",
+    )
     add("--json", type=new_file, metavar="FILE", help="write everything to this file")
     add("--markdown", type=new_file, metavar="FILE", help="write the tables to this file")
     add("--plot", type=new_file, metavar="FILE.png", help="draw a roofline (needs matplotlib)")
@@ -143,11 +152,14 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure, print the tables as each is done, and write what there is at the end."""
     args = parse_arguments()
+    memory_kept = args.device == "cpu" and args.keep_memory and keep_freed_memory()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if args.device != "cpu":
         torch.cuda.set_device(args.device)
-    results = Results(args.device)
+    results = Results(args.device, memory_kept=memory_kept)
     print(", ".join(environment_lines(args.device)), flush=True)
+    if results.memory_kept:
+        print(MEMORY_KEPT, flush=True)
     try:
         run_training(args, results) if args.resnet50 else run_layers(args, results)
     finally:

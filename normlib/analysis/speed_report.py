@@ -16,6 +16,9 @@ from normlib.analysis.layer_peers import RATIOS
 from normlib.analysis.layer_speed import Case, Comparison, Row, Speed
 from normlib.analysis.training_speed import Training
 
+#: What a reader has to know of a run with ``keep_freed_memory``.
+MEMORY_KEPT = "The process keeps freed memory: times hold no page faults."
+
 _Column = tuple[str, Callable[[Any], str]]
 
 
@@ -28,12 +31,14 @@ class Results:
         comparisons: Layers on inputs.
         overhead: Layers on a tensor of a few numbers, see ``call_overhead``.
         training: Whole networks.
+        memory_kept: Whether the process kept freed memory, see ``keep_freed_memory``.
     """
 
     device: str
     comparisons: list[Comparison] = field(default_factory=list)
     overhead: list[Comparison] = field(default_factory=list)
     training: list[Training] = field(default_factory=list)
+    memory_kept: bool = False
 
     def data(self) -> dict[str, Any]:
         """Everything, as JSON data."""
@@ -46,6 +51,8 @@ class Results:
     def markdown(self) -> str:
         """The tables, for a README."""
         parts = [f"Measured on {', '.join(environment_lines(self.device))}."]
+        if self.memory_kept:
+            parts.append(MEMORY_KEPT)
         for comparison in self.comparisons:
             lines = _markdown_rows(_layer_columns(comparison), comparison.rows)
             parts += [f"**{title(comparison.case)}**", lines, _sentences(notes(comparison))]

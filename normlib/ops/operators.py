@@ -19,6 +19,7 @@ Sizes and roles of the others are in ``csrc/problem.h``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -157,39 +158,47 @@ class _SwitchNorm(torch.autograd.Function):
         weight: Tensor | None,
         bias: Tensor | None,
         others: tuple[Any, ...],
-    ) -> tuple[Tensor, ...]:
+        outputs: list[Tensor],
+    ) -> Tensor:
         fixed_mean, fixed_var, _, _, _, *settings = others
         keep_mask = settings[-1] and residual is not None
         with torch._C._AutoDispatchBelowAutograd():
-            outputs: tuple[Tensor, ...] = _forward(
+            y, mask, instance, layer, channel = _forward(
                 x, residual, mean_ratios, var_ratios, weight, bias, *others, keep_mask
             )
-        _, mask, instance, layer, channel = outputs
         mixing = (mean_ratios, var_ratios, weight, bias, fixed_mean, fixed_var)
         kept = mask if keep_mask else None
         ctx.save_for_backward(x, kept, instance, layer, channel, *mixing)
         ctx.settings = settings
-        ctx.mark_non_differentiable(mask, instance, layer, channel)
-        ctx.set_materialize_grads(False)
-        return outputs
+        # What has no derivative leaves beside the graph, which is quicker.
+        outputs += (mask, instance, layer, channel)
+        result: Tensor = y
+        return result
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
-        if grad is None:
-            return (None,) * 7
-        settings = ctx.settings
-        relu = settings[-1]
-        x_needs, residual_needs, *needs = ctx.needs_input_grad
-        dx, dresidual, *parameters = _backward(
-            grad, *ctx.saved_tensors, *settings, x_needs, residual_needs and relu
-        )
-        return (
-            dx if x_needs else None,
-            (dresidual if relu else grad) if residual_needs else None,
-            *[g if n else None for g, n in zip(parameters, needs, strict=False)],
-            None,
-        )
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        # The wrapper that refuses second derivatives takes long, and is needed for them alone.
+        gradients = _gradients_once if torch.is_grad_enabled() else _gradients
+        return gradients(ctx, grad)
+
+
+def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    settings = ctx.settings
+    relu = settings[-1]
+    x_needs, residual_needs, *needs, _, _ = ctx.needs_input_grad
+    dx, dresidual, *parameters = _backward(
+        grad, *ctx.saved_tensors, *settings, x_needs, residual_needs and relu
+    )
+    return (
+        dx if x_needs else None,
+        (dresidual if relu else grad) if residual_needs else None,
+        *[g if n else None for g, n in zip(parameters, needs, strict=True)],
+        None,
+        None,
+    )
+
+
+_gradients_once: Callable[..., tuple[Tensor | None, ...]] = once_differentiable(_gradients)
 
 
 _forward = torch.ops.normlib.switch_norm.default
@@ -215,10 +224,11 @@ def _with_derivative(*arguments: Any) -> tuple[Tensor, ...]:
     if torch.is_grad_enabled():
         for tensor in arguments[:6]:
             if tensor is not None and tensor.requires_grad:
-                outputs: tuple[Tensor, ...] = _SwitchNorm.apply(*arguments[:6], arguments[6:15])
-                return outputs
+                rest: list[Tensor] = []
+                y = _SwitchNorm.apply(*arguments[:6], arguments[6:15], rest)
+                return y, *rest
     with torch._C._AutoDispatchBelowAutograd():
-        outputs = _forward(*arguments)
+        outputs: tuple[Tensor, ...] = _forward(*arguments)
     return outputs
 
 

@@ -67,9 +67,9 @@ void reduce_rows(const Problem& p, ParallelFor pool) {
   parallel_stretches(p, pool, p.positions, [&](const Stretch& s) {
     Affine<A> affine;
     if (kind == GateKind::positive) coefficients.fill(s.sample, s.first, s.count, affine);
-    A centre[kStretch];
+    A centre[kPadded];
     fill_means(coefficients, s, centre);
-    double grads[kStretch], grad_xs[kStretch];
+    double grads[kPadded], grad_xs[kPadded];
     int64_t i = 0;
     if (p.positions <= kShortRow) {
       for (; i + 4 <= s.count; i += 4) {
@@ -105,7 +105,7 @@ void reduce_columns(const Problem& p, ParallelFor pool) {
     const Stretch& s = tile.stretch;
     alignas(64) Affine<A> affine;
     if (kind == GateKind::positive) coefficients.fill(s.sample, s.first, s.count, affine);
-    alignas(64) A centre[kStretch];
+    alignas(64) A centre[kPadded];
     fill_means(coefficients, s, centre);
     const Block<const T> x = block_of<T>(p, tile, p.x);
     double* grads = grads_of(s.sample, tile.part, s.first);
@@ -113,9 +113,9 @@ void reduce_columns(const Problem& p, ParallelFor pool) {
                 grads, grads + p.channels);
   });
   parallel_stretches(p, pool, parts, [&](const Stretch& s) {
-    A centre[kStretch];
+    A centre[kPadded];
     fill_means(coefficients, s, centre);
-    double grads[kStretch], grad_xs[kStretch];
+    double grads[kPadded], grad_xs[kPadded];
     std::fill_n(grads, s.count, 0.0);
     std::fill_n(grad_xs, s.count, 0.0);
     for (int64_t part = 0; part < parts; ++part) {

@@ -11,17 +11,20 @@ NORMLIB_BEGIN
 
 // Channels whose coefficients are worked out together.
 constexpr int64_t kStretch = 2048;
+// Vectors of that length that are read side by side are this long: at a distance of a power of two
+// they would lie in the same few places of the first cache, and drive one another out.
+constexpr int64_t kPadded = kStretch + 32;
 
 // y = scale * (x - centre) + shift, the shift making up for the rounding of the centre.
 template <typename A>
 struct Affine {
-  A centre[kStretch], scale[kStretch], shift[kStretch];
+  A centre[kPadded], scale[kPadded], shift[kPadded];
 };
 
 // dx = grad * dy + x * (x - centre) + shift, centre the rounded instance mean.
 template <typename A>
 struct InputAffine {
-  A centre[kStretch], grad[kStretch], x[kStretch], shift[kStretch];
+  A centre[kPadded], grad[kPadded], x[kPadded], shift[kPadded];
 };
 
 // Loops over channels are free of branches, for the compiler to vectorise: what takes no part is 0.

@@ -29,7 +29,7 @@ Block<T> part_of(const Block<T>& block, int64_t begin, int64_t rows) {
 
 // Calls vector(i) for whole vectors of columns, then scalar(i) for the columns that are left.
 template <int lanes, typename OnVector, typename OnScalar>
-inline void for_each_column(int64_t width, OnVector&& vector, OnScalar&& scalar) {
+NORMLIB_INLINED void for_each_column(int64_t width, OnVector&& vector, OnScalar&& scalar) {
   int64_t i = 0;
   for (; i + lanes <= width; i += lanes) vector(i);
   for (; i < width; ++i) scalar(i);
@@ -92,7 +92,7 @@ inline void add_deviations(const Block<const T>& block, const A* centre, A* firs
 template <typename T>
 inline void column_moments(const Block<const T>& all, double* means, double* m2s) {
   using A = Accumulate<T>;
-  alignas(64) A centre[kStretch], firsts[kStretch], seconds[kStretch];
+  alignas(64) A centre[kPadded], firsts[kPadded], seconds[kPadded];
   std::fill_n(centre, all.width, A{0});
   const int64_t first_rows = all.rows < 8 ? all.rows : 8;
   add_rows(part_of(all, 0, first_rows), centre);
@@ -173,7 +173,7 @@ template <typename T, typename Gate>
 inline void column_sums(const Block<const T>& x, const Block<const T>& grad,
                         const Accumulate<T>* centre, Gate gate, double* grads, double* grad_xs) {
   using A = Accumulate<T>;
-  alignas(64) A firsts[kStretch], seconds[kStretch];
+  alignas(64) A firsts[kPadded], seconds[kPadded];
   for (int64_t i = 0; i < x.width; ++i) grads[i] = grad_xs[i] = 0;
   for (int64_t begin = 0; begin < x.rows; begin += kBlock) {
     const int64_t end = std::min(x.rows, begin + kBlock);

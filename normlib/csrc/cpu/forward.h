@@ -45,7 +45,7 @@ void column_statistics(const Problem& p, ParallelFor pool, const Tiles& tiles, d
   });
   A* variance = static_cast<A*>(p.variance);
   parallel_stretches(p, pool, parts, [&](const Stretch& s) {
-    double mean[kStretch], m2[kStretch];
+    double mean[kPadded], m2[kPadded];
     std::fill_n(mean, s.count, 0.0);
     std::fill_n(m2, s.count, 0.0);
     double count = 0;

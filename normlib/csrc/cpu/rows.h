@@ -16,7 +16,7 @@ constexpr int64_t kShortRow = 128;
 // Calls vector(i, k) for whole vectors, k < 4 naming one of four independent accumulators, and then
 // scalar(i) for the elements that are left.
 template <int lanes, typename OnVector, typename OnScalar>
-inline void for_each(int64_t size, OnVector&& vector, OnScalar&& scalar) {
+NORMLIB_INLINED void for_each(int64_t size, OnVector&& vector, OnScalar&& scalar) {
   int64_t i = 0;
   for (; i + 4 * lanes <= size; i += 4 * lanes) {
     vector(i, 0);
@@ -239,7 +239,7 @@ inline void four_sums(const T* x, const T* grad, int64_t size, const Accumulate<
 
 // y = scale * (x - centre) + shift + residual, with the ReLU if asked for. residual, mask: or null.
 template <typename T, Store how, bool kRelu, bool kResidual>
-inline void apply_row(const T* x, const T* residual, T* y, uint8_t* mask, int64_t size,
+NORMLIB_INLINED void apply_row(const T* x, const T* residual, T* y, uint8_t* mask, int64_t size,
                       RowAffine<Accumulate<T>> affine) {
   using A = Accumulate<T>;
   using V = Vector<A>;
@@ -274,7 +274,7 @@ inline void apply_row(const T* x, const T* residual, T* y, uint8_t* mask, int64_
 
 // dx = grad_scale * dy + x_scale * (x - centre) + shift; dresidual = dy. Each is null or written.
 template <typename T, Store how, typename Gate>
-inline void backward_row(const T* x, const T* grad, T* dx, T* dresidual, int64_t size,
+NORMLIB_INLINED void backward_row(const T* x, const T* grad, T* dx, T* dresidual, int64_t size,
                          RowAffine<Accumulate<T>> affine, Accumulate<T> grad_scale, Gate gate) {
   using A = Accumulate<T>;
   if constexpr (how == Store::streamed) {

@@ -15,6 +15,9 @@
 #define NORMLIB_BEGIN namespace normlib::cpu::NORMLIB_ISA {
 #define NORMLIB_END }
 
+// For what takes lambdas: called, they would fetch all that they refer to anew for every vector.
+#define NORMLIB_INLINED inline __attribute__((always_inline))
+
 NORMLIB_BEGIN
 
 #if defined(__AVX512DQ__)
@@ -69,11 +72,11 @@ using Accumulate = typename AccumulateOf<T>::type;
 
 // Calls f(0) to f(count - 1) without a loop, which leaves arrays that f indexes in registers.
 template <typename F, int... k>
-inline void unrolled(F&& f, std::integer_sequence<int, k...>) {
+NORMLIB_INLINED void unrolled(F&& f, std::integer_sequence<int, k...>) {
   (f(k), ...);
 }
 template <int count, typename F>
-inline void unrolled(F&& f) {
+NORMLIB_INLINED void unrolled(F&& f) {
   unrolled(f, std::make_integer_sequence<int, count>{});
 }
 
