@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import ctypes
 import platform
 import random
 import statistics
-import sys
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TypeVar
@@ -18,17 +17,8 @@ from torch.autograd import profiler
 Key = TypeVar("Key", bound=Hashable)
 Step = Callable[[], object]
 
-# No blocks that are mapped on their own, nothing given back, and no lists of small blocks, which
-# would lie between large ones and keep them from being joined again.
-_KEEP_FREED_MEMORY = ":".join(
-    f"glibc.malloc.{option}={value}"
-    for option, value in (
-        ("mmap_max", 0),
-        ("trim_threshold", 1 << 40),
-        ("tcache_count", 0),
-        ("mxfast", 0),
-    )
-)
+# Options of glibc's mallopt: how many blocks are mapped on their own, and what is given back.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 # Cycles that the GPU waits before a timed step, about 2 ms, while the host queues its kernels.
 _HEAD_START = 4_000_000
 
@@ -66,27 +56,19 @@ def time_interleaved(
 
 
 def keep_freed_memory() -> bool:
-    """Start this program anew, unless that was done, with a C library that keeps freed memory.
+    """Have the C library keep freed memory for the rest of this process.
 
     By default glibc gives large blocks back, and the operating system clears every page that the
     next tensor touches, which takes about as long as a layer does. Whether a step waits for that
     depends on what ran before it. Other allocators keep the memory of a process.
 
     Returns:
-        Whether memory is kept; False at once where the C library is not glibc.
+        Whether memory is kept from now on; False where the C library is not glibc.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
-    options = os.environ.get("GLIBC_TUNABLES", "")
-    if options.endswith(_KEEP_FREED_MEMORY):
-        return True
-    options = f"{options}:{_KEEP_FREED_MEMORY}" if options else _KEEP_FREED_MEMORY
-    sys.stdout.flush()
-    os.execve(
-        sys.executable,
-        [sys.executable, *sys.orig_argv[1:]],
-        os.environ | {"GLIBC_TUNABLES": options},
-    )
+    set_option = ctypes.CDLL(None).mallopt
+    return bool(set_option(_M_MMAP_MAX, 0) and set_option(_M_TRIM_THRESHOLD, -1))
 
 
 def ratio(times: Sequence[float], others: Sequence[float]) -> float:
