@@ -67,6 +67,7 @@ struct Problem {
   void* variance;  // A (N, C): biased, over the positions
   double* layer;   // (N, 2): mean and variance over channels and positions
   double* channel;      // (1 + 2 C): N * S, then means and variances over samples and positions
+  bool continued;       // offsets are counted from the means that channel already holds
   const double* batch;  // as channel, over all processes; equal to channel in one process
   void* running_mean;   // A (C,): moved towards channel by momentum, unless N * S is 0
   void* running_var;    // A (C,)

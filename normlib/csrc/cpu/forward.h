@@ -81,7 +81,7 @@ void channel_statistics(const Problem& p, int64_t begin, int64_t end, const doub
       mean[c] = static_cast<const A*>(p.fixed_mean)[c];
       var[c] = static_cast<const A*>(p.fixed_var)[c];
     }
-  } else {
+  } else if (!p.continued) {
     for (int64_t c = begin; c < end; ++c) mean[c] = var[c] = 0;
     for (int64_t n = 0; n < p.samples; ++n) {
       for (int64_t c = begin; c < end; ++c) mean[c] += means[n * p.channels + c];

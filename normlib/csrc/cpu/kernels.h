@@ -19,12 +19,12 @@ struct Kernels {
   void (*backward_apply)(const Problem&, ParallelFor);
 };
 
-// The kernels of an instruction set ("default", "avx2", "avx512"), or null where this build or this
+// The kernels of an instruction set ("baseline", "avx2", "avx512"), or null where this build or this
 // processor lacks it. With null, the best one.
 const Kernels* kernels(const char* instruction_set = nullptr);
 
-// Statistics and apply: where batch statistics are fixed, sample by sample, so that the second
-// sweep finds its input in cache.
+// Statistics and apply: where no batch statistics are taken, some samples at a time, so that the
+// second sweep finds its input in cache.
 void forward(const Kernels&, const Problem&, ParallelFor);
 
 // Merges rows of Problem::channel of several processes.

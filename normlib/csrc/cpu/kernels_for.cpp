@@ -61,7 +61,8 @@ void forward(const Kernels& kernels, const Problem& p, ParallelFor pool) {
   const int64_t sample = p.channels * p.positions * size;
   const int64_t group = std::max<int64_t>(1, kGroupBytes / std::max<int64_t>(1, sample));
   const bool read_twice = p.settings.normalizers & (kInstance | kLayer);
-  if (!p.fixed_mean || !read_twice || group >= p.samples) {
+  const bool independent = p.fixed_mean || !(p.settings.normalizers & kBatch);
+  if (!independent || !read_twice || group >= p.samples) {
     kernels.statistics(p, pool);
     return kernels.apply(p, pool);
   }
@@ -75,6 +76,7 @@ void forward(const Kernels& kernels, const Problem& p, ParallelFor pool) {
     part.offset = advance(p.offset, n * p.channels * wide);
     part.variance = advance(p.variance, n * p.channels * wide);
     part.layer = p.layer + 2 * n;
+    part.continued = n > 0;
     kernels.statistics(part, pool);
     kernels.apply(part, pool);
   }

@@ -125,6 +125,20 @@ def test_outputs_are_written_everywhere():
 
 
 @pytest.mark.parametrize("order", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("normalizers", [("in", "ln"), ("in",), ("ln",), ("in", "ln", "bn")])
+def test_samples_that_are_worked_on_one_at_a_time(normalizers, order):
+    """Without statistics over the batch, samples of 2 MB and more are normalised one by one."""
+    arguments = tensors((3, 2, 420, 321), order=order, ratios=len(normalizers))
+    assert arguments[0][0].nbytes > 1 << 21
+    settings = Settings(normalizers)
+    fixed = (torch.randn(2, dtype=torch.float64), torch.rand(2, dtype=torch.float64) + 0.5)
+    fixed = fixed if "bn" in normalizers else (None, None)
+    expected = evaluate(BACKENDS["reference"], *arguments, fixed=fixed, settings=settings)
+    actual = evaluate(BACKENDS["native"], *arguments, fixed=fixed, settings=settings)
+    assert_close(actual, expected, 1e-11)
+
+
+@pytest.mark.parametrize("order", ["contiguous", "channels_last"])
 @pytest.mark.parametrize(
     ("dtype", "size"),
     [(torch.float32, 130), (torch.float64, 92), (torch.bfloat16, 184), (torch.float16, 184)],
