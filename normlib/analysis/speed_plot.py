@@ -87,7 +87,8 @@ def plot(comparisons: Sequence[Comparison], device: str, file: Path) -> None:
 
 def _run(comparison: Comparison) -> str:
     case = comparison.case
-    threads = f", {case.threads} threads" if case.device == "cpu" else ""
+    plural = "s" if case.threads > 1 else ""
+    threads = f", {case.threads} thread{plural}" if case.device == "cpu" else ""
     return f"{case.dtype}{threads}, {case.mode}"
 
 
