@@ -50,7 +50,8 @@ def switch_norm(
     A 1x1 map has instance variance 0; an input without elements gives an output without elements
     and leaves the running statistics alone; non-finite values spread to the statistics they
     enter. In float32, output and gradients keep a relative error of 1e-5 up to a mean of 100
-    standard deviations.
+    standard deviations. Second derivatives are in the reference backend alone, and refused
+    elsewhere; within torch.func and forward-mode differentiation it serves.
 
     Args:
         input: Tensor of shape (N, C, *spatial) with 0 to 3 spatial dimensions, in any memory
@@ -82,8 +83,8 @@ def switch_norm(
         Tensor of the shape, dtype and memory format of ``input``.
 
     Raises:
-        ValueError: Shapes, normalizers or running statistics do not go together, or the activation
-            is not known.
+        ValueError: Shapes, devices, normalizers or running statistics do not go together, or the
+            activation is not known.
     """
     settings = _settings(normalizers, eps, unbiased, activation, process_group)
     _check_arguments(input, mean_ratios, var_ratios, settings)
@@ -95,6 +96,10 @@ def switch_norm(
     vectors = (weight, bias, running_mean, running_var)
     if not all(v is None or v.shape == input.shape[1:2] for v in vectors):
         _refuse_channels(input, dict(zip(_VECTORS, vectors, strict=True)))
+    others = (mean_ratios, var_ratios, *vectors, residual)
+    if not all(t is None or t.device == input.device for t in others):
+        names = ("mean_ratios", "var_ratios", *_VECTORS, "residual")
+        _refuse_devices(input, dict(zip(names, others, strict=True)))
     if (running_mean is None) != (running_var is None):
         raise ValueError("switch_norm: give both running_mean and running_var, or neither")
     if momentum is None and running_mean is not None and num_batches_tracked is None:
@@ -257,6 +262,15 @@ def _refuse_channels(input: Tensor, vectors: dict[str, Tensor | None]) -> None:
             raise ValueError(
                 f"switch_norm: {name} has shape {tuple(vector.shape)}, input has "
                 f"{input.shape[1]} channels (shape {tuple(input.shape)})"
+            )
+
+
+def _refuse_devices(input: Tensor, others: dict[str, Tensor | None]) -> None:
+    for name, tensor in others.items():
+        if tensor is not None and tensor.device != input.device:
+            raise ValueError(
+                f"switch_norm: {name} is on {tensor.device}, input on {input.device}; move the "
+                "layer or the input"
             )
 
 

@@ -241,9 +241,9 @@ python $version
 lock $(checksum requirements.lock)"
 complete_stamp="$packages_stamp
 project $repo $(checksum pyproject.toml)
-kernels $(checksum <(cat setup.py normlib/csrc/*.* normlib/csrc/*/*.*))"
+kernels $(checksum <(cat setup.py normlib/csrc/*.* normlib/csrc/*/*.*)) $(command -v "${CXX:-g++}" || true)"
 
-if [[ $installed == "$complete_stamp" ]]; then
+if [[ $installed == "$complete_stamp" && -e normlib/lib/build.json ]]; then
   say "$VENV is up to date"
   exit 0
 fi

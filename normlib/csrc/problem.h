@@ -52,8 +52,8 @@ struct Problem {
   const void* x;
   const void* residual;  // added before the ReLU
   void* y;
-  uint8_t* mask;  // bit i % 8 of byte i / 8 of a row is set where y > 0; rows of S elements
-                  // (of C where channels_last), each padded to whole bytes
+  uint8_t* mask;  // bit i % 8 of byte i / 8 of a row is set where y > 0 or NaN; rows of S
+                  // elements (of C where channels_last), each padded to whole bytes
   const void* mean_ratios;  // A (K,), K the number of normalizers
   const void* var_ratios;   // A (K,)
   const void* weight;       // A (C,)

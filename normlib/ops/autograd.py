@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from normlib.ops import sync
+from normlib.ops.first_order import first_order
 from normlib.ops.passes import Passes
 from normlib.ops.running import Running
 from normlib.ops.settings import Settings
@@ -68,7 +68,7 @@ class _SwitchNorm(torch.autograd.Function):
         return y, batch_mean, batch_var, total
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         x, mean, var, bn_mean, bn_var, total, mean_ratios, var_ratios, weight = ctx.saved_tensors
         settings: Settings = ctx.settings

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from normlib.ops import operators, sync
+from normlib.ops.first_order import first_order
 from normlib.ops.precision import accumulation_dtype
 from normlib.ops.running import Running
 from normlib.ops.settings import NORMALIZERS, Settings
@@ -103,12 +103,17 @@ def switch_norm(
         return y
     buffers: tuple[Tensor | None, Tensor | None, float] = (None, None, 0.0)
     if batch_from_x and running is not None:
-        if running.momentum is not None and running.mean.dtype == dtype:
+        tensors = (running.mean, running.var)
+        fit = all(t.dtype is dtype and t.is_contiguous() for t in tensors)
+        if running.momentum is not None and fit:
             buffers = (running.mean, running.var, running.momentum)
             running = None
     else:
         running = None
     y, channel = operators.switch_norm(x, residual, *vectors, *buffers, *options)
+    if buffers[0] is not None and not torch.compiler.is_compiling():
+        # The kernels write where autograd does not look.
+        torch.autograd.graph.increment_version([t for t in buffers[:2] if t is not None])
     if running is not None:
         _, mean, var = channel.split([1, x.shape[1], x.shape[1]])
         running.update(mean, var, x.shape[0] * x.shape[2:].numel())
@@ -146,7 +151,7 @@ class _Synchronized(torch.autograd.Function):
         return y, batch
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
         needs = ctx.needs_input_grad
         relu = ctx.options[-1]

@@ -19,13 +19,12 @@ Sizes and roles of the others are in ``csrc/problem.h``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from normlib.ops.first_order import first_order
 from normlib.ops.precision import STATISTICS, accumulation_dtype
 
 _STATISTICS = "Tensor instance, Tensor layer, Tensor channel"
@@ -166,6 +165,8 @@ class _SwitchNorm(torch.autograd.Function):
             y, mask, instance, layer, channel = _forward(
                 x, residual, mean_ratios, var_ratios, weight, bias, *others, keep_mask
             )
+        if fixed_mean is not None:  # running buffers, which a later batch moves on
+            fixed_mean, fixed_var = fixed_mean.clone(), fixed_var.clone()
         mixing = (mean_ratios, var_ratios, weight, bias, fixed_mean, fixed_var)
         kept = mask if keep_mask else None
         ctx.save_for_backward(x, kept, instance, layer, channel, *mixing)
@@ -176,29 +177,21 @@ class _SwitchNorm(torch.autograd.Function):
         return result
 
     @staticmethod
+    @first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        # The wrapper that refuses second derivatives takes long, and is needed for them alone.
-        gradients = _gradients_once if torch.is_grad_enabled() else _gradients
-        return gradients(ctx, grad)
-
-
-def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    settings = ctx.settings
-    relu = settings[-1]
-    x_needs, residual_needs, *needs, _, _ = ctx.needs_input_grad
-    dx, dresidual, *parameters = _backward(
-        grad, *ctx.saved_tensors, *settings, x_needs, residual_needs and relu
-    )
-    return (
-        dx if x_needs else None,
-        (dresidual if relu else grad) if residual_needs else None,
-        *[g if n else None for g, n in zip(parameters, needs, strict=True)],
-        None,
-        None,
-    )
-
-
-_gradients_once: Callable[..., tuple[Tensor | None, ...]] = once_differentiable(_gradients)
+        settings = ctx.settings
+        relu = settings[-1]
+        x_needs, residual_needs, *needs, _, _ = ctx.needs_input_grad
+        dx, dresidual, *parameters = _backward(
+            grad, *ctx.saved_tensors, *settings, x_needs, residual_needs and relu
+        )
+        return (
+            dx if x_needs else None,
+            (dresidual if relu else grad) if residual_needs else None,
+            *[g if n else None for g, n in zip(parameters, needs, strict=True)],
+            None,
+            None,
+        )
 
 
 _forward = torch.ops.normlib.switch_norm.default

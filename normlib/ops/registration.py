@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from normlib.ops import autograd, eager, eager_cpu, native, reference
 from normlib.ops.passes import Passes
@@ -23,7 +24,16 @@ Backend = Callable[..., Tensor]
 _logger = logging.getLogger("normlib")
 
 
+def _is_transformed() -> bool:
+    """Whether a call has to be made of PyTorch's own operators, each with all its derivatives."""
+    if torch.compiler.is_compiling():
+        return False
+    return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
+
+
 def _eager(*arguments: Any) -> Tensor:
+    if _is_transformed():
+        return reference.switch_norm(*arguments)
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
     on_cpu = arguments[0].device.type == "cpu" and not traced
     passes: Passes = eager_cpu if on_cpu else eager
@@ -33,7 +43,7 @@ def _eager(*arguments: Any) -> Tensor:
 
 def _native(*arguments: Any) -> Tensor:
     # A trace is to hold PyTorch's own operators, which other programs know.
-    if torch.jit.is_tracing() or not native.serves(arguments[0]):
+    if torch.jit.is_tracing() or not native.serves(arguments[0]) or _is_transformed():
         return _eager(*arguments)
     return native.switch_norm(*arguments)
 

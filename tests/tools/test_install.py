@@ -46,6 +46,7 @@ case "$*" in
   "-m pip install "*)
     echo "$* cache=${PIP_NO_CACHE_DIR:-on}" >>"$STUB_CALLS"
     mkdir -p "$(dirname "$0")/../lib/python$version/site-packages/pip"
+    [[ "$*" != *"-e ."* ]] || { mkdir -p normlib/lib && touch normlib/lib/build.json; }
     echo "${STUB_PIP_SAYS:-}"
     exit "${STUB_PIP_STATUS:-0}" ;;
   *) echo "unexpected: $*" >&2; exit 99 ;;
@@ -303,6 +304,17 @@ def test_says_which_kernels_were_compiled(machine):
     run = machine.install(STUB_KERNELS="cpu: not built: no C++ compiler")
     assert run.returncode == 0, run.stderr
     assert "kernels: cpu: not built: no C++ compiler" in run.stdout
+
+
+def test_kernels_are_compiled_as_soon_as_there_is_a_compiler(installed):
+    installed._command("g++", "#!/bin/bash\n")
+    assert installed.install().returncode == 0
+    assert installed.pip_calls() == ["project"]
+    shutil.rmtree(installed.project / "normlib/lib")
+    assert installed.install().returncode == 0
+    assert installed.pip_calls() == ["project"]
+    assert installed.install().returncode == 0
+    assert installed.pip_calls() == []
 
 
 def test_second_run_is_quick_and_without_pip(installed):

@@ -64,7 +64,7 @@ void reduce_rows(const Problem& p, ParallelFor pool) {
   using A = Accumulate<T>;
   const Coefficients<A> coefficients(p);
   const T *x = static_cast<const T*>(p.x), *grad = static_cast<const T*>(p.grad);
-  parallel_stretches(p, pool, p.positions, [&](const Stretch& s) {
+  parallel_stretches(p, pool, p.positions, rows_together(p), [&](const Stretch& s) {
     Affine<A> affine;
     if (kind == GateKind::positive) coefficients.fill(s.sample, s.first, s.count, affine);
     A centre[kPadded];
@@ -112,7 +112,7 @@ void reduce_columns(const Problem& p, ParallelFor pool) {
     column_sums(x, block_of<T>(p, tile, p.grad), centre, column_gate<kind, T>(p, tile, x, affine),
                 grads, grads + p.channels);
   });
-  parallel_stretches(p, pool, parts, [&](const Stretch& s) {
+  parallel_stretches(p, pool, parts, 1, [&](const Stretch& s) {
     A centre[kPadded];
     fill_means(coefficients, s, centre);
     double grads[kPadded], grad_xs[kPadded];
@@ -227,7 +227,7 @@ void backward_apply_with(const Problem& p, ParallelFor pool) {
     });
     return;
   }
-  parallel_stretches<Order::descending>(p, pool, p.positions, [&](const Stretch& s) {
+  parallel_stretches<Order::descending>(p, pool, p.positions, rows_together(p), [&](const Stretch& s) {
     Affine<A> affine;
     if (kind == GateKind::positive) coefficients.fill(s.sample, s.first, s.count, affine);
     InputAffine<A> g;

@@ -2,8 +2,6 @@
 
 #pragma once
 
-#include <memory>
-
 #include "../statistics.h"
 #include "vector.h"
 
@@ -36,7 +34,7 @@ class Coefficients {
         ratios_(load_ratios(static_cast<const A*>(p.mean_ratios),
                             static_cast<const A*>(p.var_ratios), p.settings.normalizers)),
         instance_factor_(p.settings.instance_factor(p.positions)),
-        vectors_(new double[4 * p.channels]),
+        vectors_(4 * p.channels),
         batch_mean_(vectors_.get()),
         batch_var_(batch_mean_ + p.channels),
         weight_(batch_var_ + p.channels),
@@ -177,7 +175,7 @@ class Coefficients {
   const Problem& p_;
   const Ratios ratios_;
   const double instance_factor_;
-  const std::unique_ptr<double[]> vectors_;
+  const Doubles vectors_;
   double *batch_mean_, *batch_var_, *weight_, *bias_, batch_share_;
 };
 

@@ -14,10 +14,11 @@ void row_statistics(const Problem& p, ParallelFor pool, double* means) {
   using A = Accumulate<T>;
   const T* x = static_cast<const T*>(p.x);
   A* variance = static_cast<A*>(p.variance);
-  parallel(pool, p.samples * p.channels, p.positions, [&](int64_t begin, int64_t end) {
-    int64_t i = begin;
+  const double inverse = 1.0 / static_cast<double>(p.positions);
+  parallel_stretches(p, pool, p.positions, rows_together(p), [&](const Stretch& s) {
+    int64_t i = s.sample * p.channels + s.first;
+    const int64_t end = i + s.count;
     if (p.positions <= kShortRow) {
-      const double inverse = 1.0 / static_cast<double>(p.positions);
       for (; i + 4 <= end; i += 4) {
         four_moments(x + i * p.positions, p.positions, inverse, means + i, variance + i);
       }
@@ -44,7 +45,7 @@ void column_statistics(const Problem& p, ParallelFor pool, const Tiles& tiles, d
     column_moments(block_of<T>(p, tile, p.x), mean, mean + p.channels);
   });
   A* variance = static_cast<A*>(p.variance);
-  parallel_stretches(p, pool, parts, [&](const Stretch& s) {
+  parallel_stretches(p, pool, parts, 1, [&](const Stretch& s) {
     double mean[kPadded], m2[kPadded];
     std::fill_n(mean, s.count, 0.0);
     std::fill_n(m2, s.count, 0.0);
@@ -196,7 +197,7 @@ void apply_with(const Problem& p, ParallelFor pool) {
     });
     return;
   }
-  parallel_stretches<Order::descending>(p, pool, p.positions, [&](const Stretch& s) {
+  parallel_stretches<Order::descending>(p, pool, p.positions, rows_together(p), [&](const Stretch& s) {
     alignas(64) Affine<A> affine;
     coefficients.fill(s.sample, s.first, s.count, affine);
     for (int64_t i = 0; i < s.count; ++i) {

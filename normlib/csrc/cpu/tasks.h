@@ -3,12 +3,12 @@
 #pragma once
 
 #include <algorithm>
-#include <memory>
 #include <type_traits>
 
 #include "coefficients.h"
 #include "columns.h"
 #include "kernels.h"
+#include "rows.h"
 
 NORMLIB_BEGIN
 
@@ -33,10 +33,10 @@ void parallel(ParallelFor pool, int64_t count, int64_t elements_each, const F& f
 
 // Memory that a thread keeps between calls: fresh memory costs a page fault every 4 KB.
 inline double* workspace(int64_t count) {
-  thread_local std::unique_ptr<double[]> memory;
+  thread_local Doubles memory(0);
   thread_local int64_t capacity = 0;
   if (count > capacity) {
-    memory.reset(new double[count]);
+    memory = Doubles(count);
     capacity = count;
   }
   return memory.get();
@@ -51,26 +51,36 @@ struct Stretch {
 enum class Order { ascending, descending };
 
 // Runs f(stretch) for stretches that make up the N * C, of about kTile elements where each of their
-// channels stands for `elements_each`.
+// channels stands for `elements_each`. They begin at a multiple of `together` and, but for the last
+// of a sample, are as long as one.
 template <Order order = Order::ascending, typename F>
-void parallel_stretches(const Problem& p, ParallelFor pool, int64_t elements_each, const F& f) {
-  const int64_t longest = std::min(kStretch, divide_up(kTile, elements_each));
-  parallel(pool, p.samples * p.channels, elements_each, [&](int64_t begin, int64_t end) {
+void parallel_stretches(const Problem& p, ParallelFor pool, int64_t elements_each, int64_t together,
+                        const F& f) {
+  const int64_t units = divide_up(p.channels, together), elements = elements_each * together;
+  const int64_t longest = std::min(kStretch / together, divide_up(kTile, elements));
+  const auto run = [&](int64_t sample, int64_t unit, int64_t count) {
+    const int64_t first = unit * together;
+    f(Stretch{sample, first, std::min(count * together, p.channels - first)});
+  };
+  parallel(pool, p.samples * units, elements, [&](int64_t begin, int64_t end) {
     while (begin < end) {
       if constexpr (order == Order::ascending) {
-        const int64_t sample = begin / p.channels, first = begin % p.channels;
-        const int64_t count = std::min({longest, p.channels - first, end - begin});
-        f(Stretch{sample, first, count});
+        const int64_t sample = begin / units, unit = begin % units;
+        const int64_t count = std::min({longest, units - unit, end - begin});
+        run(sample, unit, count);
         begin += count;
       } else {
-        const int64_t sample = (end - 1) / p.channels, beyond = end - sample * p.channels;
+        const int64_t sample = (end - 1) / units, beyond = end - sample * units;
         const int64_t count = std::min({longest, beyond, end - begin});
-        f(Stretch{sample, beyond - count, count});
+        run(sample, beyond - count, count);
         end -= count;
       }
     }
   });
 }
+
+// Rows that are summed together: the same ones for any number of threads.
+inline int64_t rows_together(const Problem& p) { return p.positions <= kShortRow ? 4 : 1; }
 
 // Where the channels of a position lie together: some positions of a stretch of channels.
 struct Tile {

@@ -80,6 +80,23 @@ NORMLIB_INLINED void unrolled(F&& f) {
   unrolled(f, std::make_integer_sequence<int, count>{});
 }
 
+// An array on the heap. What the standard library has would be one function for all instruction
+// sets, in the one of whichever comes first.
+class Doubles {
+ public:
+  explicit Doubles(int64_t count) : data_(new double[static_cast<size_t>(count)]) {}
+  Doubles(const Doubles&) = delete;
+  Doubles& operator=(Doubles&& other) {
+    std::swap(data_, other.data_);
+    return *this;
+  }
+  ~Doubles() { delete[] data_; }
+  double* get() const { return data_; }
+
+ private:
+  double* data_;
+};
+
 template <typename To, typename From>
 inline To bit_cast(const From& from) {
   static_assert(sizeof(To) == sizeof(From));

@@ -43,7 +43,7 @@ class GatedBatch {
     switch (kind_) {
       case GateKind::open: return grad;
       case GateKind::mask: return bits_[k] >> j & 1 ? grad : A(0);
-      default: return output(x(k, j)) > 0 ? grad : A(0);
+      default: return output(x(k, j)) <= 0 ? A(0) : grad;  // NaN passes
     }
   }
 

@@ -37,7 +37,7 @@ class Output {
         for (int j = 0; j < width; ++j) {
           A value = affine_[j % kChannels](x[k].get(j));
           if (residual != nullptr) value += r[k].get(j);
-          if (value > 0) positive |= 1u << j;
+          if (!(value <= 0)) positive |= 1u << j;
           // NaN stays.
           y.set(j, p_.settings.relu && value <= 0 ? A(0) : value);
         }

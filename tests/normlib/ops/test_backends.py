@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 import normlib
 from normlib.functional import switch_norm
@@ -256,14 +257,75 @@ def test_saves_the_input_and_no_second_tensor_of_its_size():
     assert sum(saved.values()) <= 1.05 * x.untyped_storage().nbytes()
 
 
-def test_second_derivative_is_refused_by_eager_and_served_by_the_reference():
+@pytest.mark.parametrize("loss", ["of x", "linear in the gradient"])
+@pytest.mark.parametrize("backend", ["eager", "native"])
+def test_second_derivative_is_refused(backend, loss):
+    """Also where the upstream gradient is a constant, and only the saved input depends on x."""
     layer = normlib.SwitchNorm(4).double()
     x = torch.randn(2, 4, 3, 3, dtype=torch.float64, requires_grad=True)
-    (dx,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        dx.sum().backward()
+    with normlib.use_backend(backend):
+        y = layer(x).square() if loss == "of x" else layer(x) * torch.randn_like(x)
+        (dx,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+        with pytest.raises(RuntimeError, match=r"first derivatives only; .* reference"):
+            dx.square().sum().backward()
+
+
+def test_the_reference_has_second_derivatives():
+    layer = normlib.SwitchNorm(4).double()
+    x = torch.randn(2, 4, 3, 3, dtype=torch.float64, requires_grad=True)
     with normlib.use_backend("reference"):
         assert torch.autograd.gradgradcheck(layer, [x])
+
+
+@pytest.mark.parametrize("backend", ["eager", "native"])
+def test_forward_mode_and_function_transforms(backend):
+    """The passes have no such derivatives; the formulas serve."""
+    x, direction = torch.randn(2, 2, 4, 3, 3, dtype=torch.float64)
+    layer = normlib.SwitchNorm(4).double().requires_grad_(False).eval()
+    with normlib.use_backend("reference"):
+        expected = torch.func.jvp(layer, (x,), (direction,))[1]
+        batched = torch.func.vmap(layer)(torch.stack((x, direction)))
+    with normlib.use_backend(backend):
+        torch.testing.assert_close(torch.func.jvp(layer, (x,), (direction,))[1], expected)
+        torch.testing.assert_close(torch.func.vmap(layer)(torch.stack((x, direction))), batched)
+        with forward_ad.dual_level():
+            y = layer(forward_ad.make_dual(x, direction))
+            torch.testing.assert_close(forward_ad.unpack_dual(y).tangent, expected)
+    assert expected.abs().sum() > 1
+
+
+@pytest.mark.parametrize("backend", ["eager", "native"])
+def test_running_statistics_that_move_on_before_the_backward(backend):
+    layer = normlib.SwitchNorm(4)
+    x = torch.randn(3, 4, 5, 5, requires_grad=True)
+    with normlib.use_backend(backend):
+        (expected,) = torch.autograd.grad(layer.eval()(x).square().sum(), x)
+        y = layer(x)
+        version = layer.running_mean._version
+        layer.train()(10 * x.detach())
+        assert layer.running_mean._version > version
+        (dx,) = torch.autograd.grad(y.square().sum(), x)
+    torch.testing.assert_close(dx, expected)
+
+
+@pytest.mark.parametrize("backend", ["reference", "native"])
+@pytest.mark.parametrize("what", ["layer", "input", "residual"])
+def test_tensors_on_different_devices_are_refused(what, backend):
+    layer = normlib.SwitchNorm(4, device="meta" if what == "layer" else "cpu")
+    x = torch.randn(2, 4, 3, 3, device="meta" if what == "input" else "cpu")
+    residual = torch.randn(2, 4, 3, 3, device="meta") if what == "residual" else None
+    refused = pytest.raises(ValueError, match=r"is on (meta|cpu), input on (cpu|meta)")
+    with normlib.use_backend(backend), refused:
+        layer(x, residual)
+
+
+@pytest.mark.parametrize("backend", ["eager", "native"])
+def test_running_statistics_in_any_order_of_memory(backend):
+    x, buffers = torch.randn(3, 4, 5, 5), torch.zeros(4, 2)
+    ratios = torch.full((3,), 1 / 3)
+    with normlib.use_backend(backend):
+        switch_norm(x, ratios, ratios, None, None, buffers[:, 0], buffers[:, 1], momentum=1.0)
+    torch.testing.assert_close(buffers[:, 0], x.mean((0, 2, 3)))
 
 
 def test_the_backend_in_use_can_be_read_and_forced():

@@ -187,7 +187,9 @@ def test_misaligned_input(dtype):
 
 
 @pytest.mark.parametrize("order", ["contiguous", "channels_last"])
-@pytest.mark.parametrize("shape", [(4, 64, 40, 40), (2, 3, 200, 300), (64, 300, 3, 3)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(4, 64, 40, 40), (2, 3, 200, 300), (64, 300, 3, 3), (2, 331, 10, 10)], ids=str
+)
 def test_results_do_not_depend_on_the_number_of_threads(shape, order):
     arguments = tensors(shape, torch.float32, order)
     before = torch.get_num_threads()
