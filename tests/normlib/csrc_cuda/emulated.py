@@ -27,7 +27,8 @@ class Settings(ctypes.Structure):
 
 
 _FORWARD = ("x", "residual", "y", "mask", "mean_ratios", "var_ratios", "weight", "bias")
-_STATISTICS = ("offset", "variance", "layer", "channel", "batch", "running_mean", "running_var")
+_STATISTICS = ("offset", "variance", "layer", "channel")
+_BATCH = ("batch", "running_mean", "running_var")
 _BACKWARD = (
     *("grad", "sums", "layer_grad", "channel_grad", "dweight", "dbias"),
     *("dmean_ratios", "dvar_ratios", "dx", "dresidual"),
@@ -42,9 +43,12 @@ class Problem(ctypes.Structure):
         ("samples", c_int64),
         ("channels", c_int64),
         ("positions", c_int64),
+        ("bytes", c_int64),
         ("channels_last", c_bool),
         ("settings", Settings),
         *((name, c_void_p) for name in (*_FORWARD, "fixed_mean", "fixed_var", *_STATISTICS)),
+        ("continued", c_bool),
+        *((name, c_void_p) for name in _BATCH),
         ("momentum", c_double),
         *((name, c_void_p) for name in _BACKWARD),
     ]
