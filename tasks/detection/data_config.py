@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import FUNCTIONS
 
+from tasks.data_checks import DatasetError
+
 from .datasets.annotation_file import read_class_names
 from .datasets.coco_layout import Split, find_split
-from .datasets.problems import DatasetError
 
 _KEYS = {"root", "train_ann", "train_img", "val_ann", "val_img"}
 _LOADERS = {"train_dataloader": "train", "val_dataloader": "val", "test_dataloader": "val"}

@@ -1,6 +1,7 @@
 """Detection data sets."""
 
+from tasks.data_checks import DatasetError
+
 from .coco import CheckedCocoDataset
-from .problems import DatasetError
 
 __all__ = ["CheckedCocoDataset", "DatasetError"]

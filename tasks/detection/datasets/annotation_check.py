@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from .problems import Problem, found
+from tasks.data_checks import Problem, found
 
 
 def check_ids(content: dict) -> list[Problem]:

@@ -7,7 +7,7 @@ import mmap
 import re
 from pathlib import Path
 
-from .problems import DatasetError, found, raise_if_any
+from tasks.data_checks import DatasetError, found, raise_if_any
 
 _REQUIRED = {
     "images": {"id", "file_name", "width", "height"},

@@ -14,10 +14,11 @@ from mmdet.registry import DATASETS
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.logging import print_log
 
+from tasks.data_checks import DatasetError, Problem, raise_if_any
+
 from . import annotation_check
 from .annotation_file import read_annotation_file
 from .image_files import check_image_content, check_image_files
-from .problems import DatasetError, Problem, raise_if_any
 
 _LOADER = "LoadImageFromFile"
 

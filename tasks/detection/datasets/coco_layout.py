@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.data_checks import DatasetError
+
 from .annotation_file import list_folder
-from .problems import DatasetError
 
 # Each split: annotation file -> image folders in use with it.
 LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {

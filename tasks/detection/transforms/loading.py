@@ -10,8 +10,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
 from mmengine.registry import TRANSFORMS
 
-from ..datasets.image_files import find_damage
-from ..datasets.problems import DatasetError
+from tasks.data_checks import DatasetError, find_damage
 
 
 @TRANSFORMS.register_module()
