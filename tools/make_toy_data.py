@@ -1,4 +1,4 @@
-"""Make a small generated data set: `python tools/make_toy_data.py coco OUT`."""
+"""Make a small generated data set: `python tools/make_toy_data.py {coco,imagenet} OUT`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,30 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from tasks.toy_data import coco, folder
+from tasks.toy_data import coco, folder, imagenet
+
+SETS = {
+    "coco": (
+        coco.CocoToy,
+        coco.generate,
+        "shapes with boxes, masks and crowd regions in COCO format",
+        {
+            "train": "training pictures",
+            "val": "validation pictures",
+            "size": "longer side, pixels",
+        },
+    ),
+    "imagenet": (
+        imagenet.ImageNetToy,
+        imagenet.generate,
+        f"{len(imagenet.CLASSES)} classes of pictures in class folders, as ImageNet's",
+        {
+            "train": "training pictures of a class",
+            "val": "validation pictures of a class",
+            "size": "side, pixels",
+        },
+    ),
+}
 
 
 def _show_progress(done: int, total: int) -> None:
@@ -19,37 +42,40 @@ def _show_progress(done: int, total: int) -> None:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    default = coco.CocoToy()
-    coco_parser = commands.add_parser(
-        "coco",
-        help="shapes with boxes, masks and crowd regions in COCO format",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    coco_parser.add_argument("out", type=Path, help="folder to make")
-    coco_parser.add_argument("--train", type=int, default=default.train, help="training pictures")
-    coco_parser.add_argument("--val", type=int, default=default.val, help="validation pictures")
-    coco_parser.add_argument("--size", type=int, default=default.size, help="longer side, pixels")
-    coco_parser.add_argument("--seed", type=int, default=default.seed, help="decides every byte")
-    coco_parser.add_argument("--force", action="store_true", help="replace a toy set in OUT")
+    for name, (parameters, _, text, texts) in SETS.items():
+        command = commands.add_parser(
+            name, help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
+        command.add_argument("out", type=Path, help="folder to make")
+        for field in dataclasses.fields(parameters):
+            text = texts.get(field.name, "decides every byte")
+            command.add_argument(f"--{field.name}", type=int, default=field.default, help=text)
+        command.add_argument("--force", action="store_true", help="replace a toy set in OUT")
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     args = _parse(arguments)
+    parameters, generate, *_ = SETS[args.command]
+    names = [field.name for field in dataclasses.fields(parameters)]
     try:
-        toy = coco.CocoToy(args.train, args.val, args.size, args.seed)
+        toy = parameters(**{name: getattr(args, name) for name in names})
         made = folder.publish(
             args.out,
             {"set": args.command} | dataclasses.asdict(toy),
-            lambda target: coco.generate(target, toy, _show_progress),
+            lambda target: generate(target, toy, _show_progress),
             args.force,
         )
     except (ValueError, OSError) as error:
         print(f"make_toy_data: {error}", file=sys.stderr)
         return 1
     state = "made" if made else "is there already, unchanged:"
-    print(f"{state} {args.out}: {toy.train} training and {toy.val} validation pictures")
+    pictures = toy.pictures
+    print(
+        f"{state} {args.out}: {pictures['train']} training and {pictures['val']} validation "
+        "pictures"
+    )
     return 0
 
 

@@ -1,6 +1,6 @@
 """What every run shares: registries, hooks, environment, logging and loading of weights."""
 
-custom_imports = dict(imports=["normlib.openmmlab", "tasks.detection"], allow_failed_imports=False)
+custom_imports = dict(imports=["normlib.openmmlab"], allow_failed_imports=False)
 default_scope = "mmdet"
 
 default_hooks = dict(
@@ -11,7 +11,6 @@ default_hooks = dict(
     sampler_seed=dict(type="DistSamplerSeedHook"),
     # Running statistics that are not synchronised differ between ranks: average them.
     sync_buffers=dict(type="SyncStatisticsHook"),
-    visualization=dict(type="DetVisualizationHook"),
     metrics=dict(type="MetricsFileHook"),
 )
 
@@ -22,9 +21,6 @@ env_cfg = dict(
     dist_cfg=dict(backend="nccl"),
 )
 
-visualizer = dict(
-    type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer"
-)
 log_processor = dict(type="LogProcessor", window_size=50, by_epoch=True)
 log_level = "INFO"
 

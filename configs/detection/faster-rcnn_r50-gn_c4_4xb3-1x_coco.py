@@ -11,7 +11,7 @@ _base_ = [
     "../_base_/models/faster-rcnn_r50_c4.py",
     "../_base_/datasets/coco_detection_600.py",
     "../_base_/schedules/detection_1x_4xb3.py",
-    "../_base_/default_runtime.py",
+    "../_base_/detection_runtime.py",
 ]
 
 train_dataloader = dict(batch_size=3)

@@ -11,7 +11,7 @@ _base_ = [
     "../_base_/models/faster-rcnn_r50_c4.py",
     "../_base_/datasets/coco_detection.py",
     "../_base_/schedules/detection_2x.py",
-    "../_base_/default_runtime.py",
+    "../_base_/detection_runtime.py",
 ]
 
 norm_cfg = dict(type="SN", momentum=0.003)

@@ -13,7 +13,7 @@ _base_ = [
     "../_base_/models/mask-rcnn_r50_fpn.py",
     "../_base_/datasets/coco_instance.py",
     "../_base_/schedules/detection_2x.py",
-    "../_base_/default_runtime.py",
+    "../_base_/detection_runtime.py",
 ]
 
 norm_cfg = dict(type="SN", normalizers=("in", "ln"))

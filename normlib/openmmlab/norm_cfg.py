@@ -59,6 +59,9 @@ def apply_norm_cfg(cfg: Config) -> list[NormChange]:
     Args:
         cfg: Config with a ``model``; without a top-level ``norm_cfg`` nothing is changed.
 
+    A module whose class has a true attribute ``without_norms``, such as a linear classifier, has
+    nothing to change: it is passed over unless its part is named.
+
     Returns:
         A record for every module looked at.
 
@@ -75,6 +78,7 @@ def apply_norm_cfg(cfg: Config) -> list[NormChange]:
             found = [
                 _set_norm(registry, part, path, module, norm, named)
                 for path, module in _modules(registry, cfg.model, part)
+                if named or not _is_without_norms(registry, module)
             ]
             if named and not found:
                 raise ConfigError(
@@ -266,6 +270,12 @@ def _set_norm(
     return NormChange(
         part, path, str(module.get("type", "-")), before, norm, named, accepts=argument is not None
     )
+
+
+def _is_without_norms(registry: Any, module: dict[str, Any]) -> bool:
+    name = module.get("type")
+    cls = registry.get(name) if isinstance(name, str) else name
+    return getattr(cls, "without_norms", False)
 
 
 def _norm_argument(registry: Any, module: dict[str, Any]) -> inspect.Parameter | None:

@@ -50,6 +50,11 @@ class CocoToy:
             if value < least:
                 raise ValueError(f"{name} is {value}; it must be at least {least}")
 
+    @property
+    def pictures(self) -> dict[str, int]:
+        """Number of pictures of each split."""
+        return {"train": self.train, "val": self.val}
+
 
 def _run_lengths(mask: np.ndarray) -> list[int]:
     """COCO's uncompressed encoding: runs of 0 and 1 in turn, down the columns, 0 first."""

@@ -10,7 +10,7 @@ _base_ = [
     "../../_base_/models/faster-rcnn_r50_fpn.py",
     "../../_base_/datasets/coco_detection.py",
     "../../_base_/schedules/toy.py",
-    "../../_base_/default_runtime.py",
+    "../../_base_/detection_runtime.py",
 ]
 
 norm_cfg = dict(type="SN")

@@ -1,0 +1,11 @@
+"""ResNet-50 with GN on ImageNet.
+
+Command: tools/dist_train.sh configs/classification/resnet50-gn_8xb32-100e_imagenet.py 8
+Hardware: 8 GPUs, 32 images each; --cfg-options batch_setting=8x4 for another column of Table II
+Published: top-1 75.9 (paper, Table II)
+Measured: not measured
+"""
+
+_base_ = "./resnet50-bn_8xb32-100e_imagenet.py"
+
+norm_cfg = dict(type="GN")

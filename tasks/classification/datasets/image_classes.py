@@ -1,0 +1,158 @@
+"""Which images there are, and of which class: read from class folders or from a list file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.data_checks import DatasetError, found, raise_if_any
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
+_HIDDEN = "."
+
+
+@dataclass(frozen=True)
+class ImageClasses:
+    """Images with their classes, in a form that the workers of a loader share.
+
+    Attributes:
+        folder: What the paths are relative to.
+        paths: Paths, an array of byte strings of shape (images,).
+        labels: Class indices, int64 of shape (images,).
+        classes: Names of the classes; None where a list file gives numbers alone.
+    """
+
+    folder: str
+    paths: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...] | None
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.classes) if self.classes is not None else int(self.labels.max()) + 1
+
+
+def class_folder_names(folder: str) -> tuple[str, ...]:
+    """The sub-folders of a folder, in alphabetical order."""
+    with os.scandir(folder) as entries:
+        names = [e.name for e in entries if e.is_dir() and not e.name.startswith(_HIDDEN)]
+    return tuple(sorted(names))
+
+
+def read_class_folders(folder: str) -> ImageClasses:
+    """One sub-folder a class, in alphabetical order, with images at any depth in it.
+
+    Raises:
+        DatasetError: The folder is missing or has no sub-folders, or a class has no image.
+    """
+    if not os.path.isdir(folder):
+        raise DatasetError(f"{folder} is not a folder (seen from {os.getcwd()})")
+    classes = class_folder_names(folder)
+    if not classes:
+        raise DatasetError(
+            f"{folder} has no sub-folders; images lie in one sub-folder a class, or are listed in "
+            "a file of lines 'PATH LABEL'"
+        )
+    paths: list[str] = []
+    counts = []
+    for name in classes:
+        inside = [f"{name}/{path}" for path in _images_under(os.path.join(folder, name))]
+        paths += inside
+        counts.append(len(inside))
+    empty = [f"{name}/" for name, count in zip(classes, counts, strict=True) if count == 0]
+    text = (
+        f"of {len(classes)} class folders hold no image ({', '.join(IMAGE_SUFFIXES)}); fill or "
+        "remove them"
+    )
+    raise_if_any(folder, found(text, empty))
+    labels = np.repeat(np.arange(len(classes)), counts)
+    return ImageClasses(folder, _encoded(paths), labels, classes)
+
+
+def read_list_file(path: str, folder: str) -> ImageClasses:
+    """A text file of lines `PATH LABEL`, labels from 0 on; empty lines are skipped.
+
+    A file `classes.txt` beside it, one name a line, names the classes.
+
+    Args:
+        path: The list file.
+        folder: What its paths are relative to.
+
+    Raises:
+        DatasetError: The file is missing or empty, has a line of another form or a label out of
+            range, or names images that do not exist.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"list file {path} cannot be read: {error}") from error
+    classes = _class_names(os.path.join(os.path.dirname(path), "classes.txt"))
+    paths: list[str] = []
+    labels: list[int] = []
+    wrong = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        name, _, label = line.strip().rpartition(" ")
+        if not name or not label.isdecimal():
+            wrong.append(f"line {number}: {line!r}")
+        else:
+            paths.append(name.strip())
+            labels.append(int(label))
+    raise_if_any(path, found("lines are not of the form 'PATH LABEL' with a label from 0", wrong))
+    if not paths:
+        raise DatasetError(f"{path} lists no images; write a line 'PATH LABEL' for each")
+    if classes is not None and max(labels) >= len(classes):
+        raise DatasetError(
+            f"{path} has the label {max(labels)}, but classes.txt beside it names {len(classes)} "
+            f"classes, 0 to {len(classes) - 1}"
+        )
+    text = f"of {len(paths)} images that it lists are missing in {folder}"
+    raise_if_any(path, found(text, _missing(folder, paths)))
+    return ImageClasses(folder, _encoded(paths), np.asarray(labels), classes)
+
+
+def _images_under(folder: str) -> list[str]:
+    """Paths of images relative to the folder, sorted."""
+    result = []
+    pending = [""]
+    while pending:
+        inner = pending.pop()
+        with os.scandir(os.path.join(folder, inner)) as entries:
+            for entry in entries:
+                name = f"{inner}{entry.name}"
+                if entry.name.startswith(_HIDDEN):
+                    continue
+                if entry.name.lower().endswith(IMAGE_SUFFIXES):
+                    result.append(name)
+                elif entry.is_dir():
+                    pending.append(f"{name}/")
+    return sorted(result)
+
+
+def _missing(folder: str, paths: list[str]) -> list[str]:
+    """Paths that do not exist. Folders are listed and files not touched, which is quick."""
+    listings: dict[str, set[str]] = {}
+    missing = []
+    for path in paths:
+        parent, name = os.path.split(os.path.join(folder, path))
+        if parent not in listings:
+            listings[parent] = set(os.listdir(parent)) if os.path.isdir(parent) else set()
+        if name not in listings[parent]:
+            missing.append(repr(path))
+    return missing
+
+
+def _class_names(path: str) -> tuple[str, ...] | None:
+    if not os.path.isfile(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        return tuple(line.strip() for line in file if line.strip())
+
+
+def _encoded(paths: list[str]) -> np.ndarray:
+    return np.array([os.fsencode(path) for path in paths])

@@ -1,0 +1,81 @@
+"""Images and their classes as a data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from mmcv.transforms import Compose
+from mmengine.registry import DATASETS
+from torch.utils.data import Dataset
+
+from tasks.data_checks import DatasetError
+
+from .image_classes import read_class_folders, read_list_file
+
+
+@DATASETS.register_module()
+class ImageClassDataset(Dataset):
+    """Images in class folders, or named in a list file.
+
+    Args:
+        data_root: Folder of the data.
+        data_prefix: Folder of the images, relative to `data_root`.
+        ann_file: List file of lines `PATH LABEL`, relative to `data_root`, with paths relative to
+            the folder of images; without one the images lie in a sub-folder a class.
+        classes: Names that the classes must have, in this order.
+        pipeline: Transforms, which get `img_path` and `label`.
+
+    Raises:
+        DatasetError: A file or folder is missing, empty or not of its form, or the classes are
+            others.
+    """
+
+    def __init__(
+        self,
+        data_root: str = "",
+        data_prefix: str = "",
+        ann_file: str = "",
+        classes: Sequence[str] | None = None,
+        pipeline: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        folder = os.path.join(data_root, data_prefix)
+        if ann_file:
+            source = os.path.join(data_root, ann_file)
+            self._images = read_list_file(source, folder)
+        else:
+            source = folder
+            self._images = read_class_folders(folder)
+        if classes is not None:
+            self._check_classes(source, tuple(classes))
+        self.pipeline = Compose(list(pipeline))
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """Names of the classes, or their numbers where they have no names."""
+        count = self._images.num_classes
+        return {"classes": self._images.classes or tuple(map(str, range(count)))}
+
+    def __len__(self) -> int:
+        return len(self._images.paths)
+
+    def __getitem__(self, index: int) -> Any:
+        path = os.path.join(self._images.folder, os.fsdecode(self._images.paths[index]))
+        return self.pipeline({"img_path": path, "label": int(self._images.labels[index])})
+
+    def _check_classes(self, source: str, classes: tuple[str, ...]) -> None:
+        own = self._images.classes
+        if own is None:
+            if self._images.num_classes > len(classes):
+                raise DatasetError(
+                    f"{source} has the label {self._images.num_classes - 1}, but there are "
+                    f"{len(classes)} classes, 0 to {len(classes) - 1}"
+                )
+        elif own != classes:
+            extra = [name for name in own if name not in classes]
+            absent = [name for name in classes if name not in own]
+            raise DatasetError(
+                f"{source} has other classes than the training data, or another order: only here "
+                f"{extra[:5]}, only there {absent[:5]} ({len(own)} against {len(classes)})"
+            )

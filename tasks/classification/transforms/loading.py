@@ -1,0 +1,67 @@
+"""Images as tensors."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine import fileio
+from mmengine.registry import TRANSFORMS
+from PIL import Image
+from torchvision.io import ImageReadMode, decode_image
+
+from tasks.data_checks import DatasetError, find_damage
+
+
+@TRANSFORMS.register_module()
+class LoadImageTensor(BaseTransform):
+    """Decode an image file to RGB, and refuse one that is not whole.
+
+    EXIF orientation is ignored, as the published figures are computed.
+
+    Required keys: `img_path`.
+
+    Added keys: `img`, uint8 of shape (3, H, W).
+
+    Args:
+        backend_args: Where files are read from, see mmengine's `fileio`.
+
+    Raises:
+        DatasetError: Naming the file.
+    """
+
+    def __init__(self, backend_args: dict[str, Any] | None = None) -> None:
+        self.backend_args = backend_args
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Load the image of one sample."""
+        path = results["img_path"]
+        try:
+            content = fileio.get(path, backend_args=self.backend_args)
+        except OSError as error:
+            raise DatasetError(f"{path} cannot be read: {error}") from error
+        if damage := find_damage(io.BytesIO(content)):
+            raise DatasetError(f"{path} {damage}; fetch it again, or remove it from the data")
+        results["img"] = _decoded(path, content)
+        return results
+
+
+def _decoded(path: str, content: bytes) -> torch.Tensor:
+    try:
+        # The copy is writable, as torch wants it.
+        return decode_image(
+            torch.frombuffer(bytearray(content), dtype=torch.uint8), ImageReadMode.RGB
+        )
+    except RuntimeError:
+        pass  # Pillow knows more formats, and some damage that libjpeg tolerates.
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DatasetError(
+            f"{path} is not an image, or a badly damaged one ({error}); fetch it again, or remove "
+            "it from the data"
+        ) from error
