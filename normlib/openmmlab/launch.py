@@ -18,7 +18,7 @@ from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.fused_blocks import fuse_norm_activation
 from normlib.openmmlab.hooks import SparseScheduleHook
 from normlib.openmmlab.norm_cfg import NormChange, apply_norm_cfg, check_model
-from normlib.openmmlab.pretrained import allow_missing_weights
+from normlib.openmmlab.pretrained import allow_missing_weights, bn_to_sn
 from normlib.openmmlab.runner import bare_model
 
 _NORM_CHANGES = "norm_changes"
@@ -29,7 +29,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
 
     In this order: the file and its bases, ``options``, the rules named in ``config_rules`` (in
     mmengine's FUNCTIONS registry, called with the config), ``norm_cfg``, ``allow_missing_weights``,
-    and the defaults of ``work_dir``, ``runner_type`` and the optimizer's constructor.
+    ``bn_to_sn``, and the defaults of ``work_dir``, ``runner_type`` and the optimizer's constructor.
 
     Args:
         path: The config file.
@@ -58,6 +58,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
             rule(cfg)
         changes = apply_norm_cfg(cfg)
         allow_missing_weights(cfg)
+        bn_to_sn(cfg)
         if not isinstance(cfg.get("fuse_norm_activation", False), bool):
             raise ConfigError(
                 f"fuse_norm_activation is {cfg.fuse_norm_activation!r}; it must be True or False"

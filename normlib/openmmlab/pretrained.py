@@ -15,7 +15,13 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
+from normlib.checkpoint import released
+from normlib.checkpoint.batch_norm import check_ratios, to_switch_norm
+from normlib.checkpoint.released_files import by_path
+from normlib.checkpoint.released_report import summary
+from normlib.layers import switch_norm_layers
 from normlib.openmmlab.errors import CheckpointError, ConfigError
+from normlib.openmmlab.misfit_hints import hints
 
 _LISTED = 8
 _MODULE_PREFIX: tuple[tuple[str, str], ...] = ((r"^module\.", ""),)
@@ -26,27 +32,34 @@ def state_dict_of(
     source: str,
     prefix: str | None = None,
     revise_keys: Sequence[tuple[str, str]] = _MODULE_PREFIX,
+    module: nn.Module | None = None,
 ) -> OrderedDict[str, Tensor]:
     """The model weights in a loaded checkpoint, with the versions that modules have recorded.
 
+    A checkpoint that the authors of SN and SSN released gets this project's keys and shapes, see
+    :mod:`normlib.checkpoint.released`. Any other is taken as it is.
+
     Args:
-        checkpoint: A state dict, or a dict that has one under ``'state_dict'``.
-        source: Name of the file, for errors.
+        checkpoint: A state dict, or a dict that has one under ``'state_dict'`` or ``'model'``.
+        source: Name of the file, for errors and the log.
         prefix: Take only the keys under this sub-module, and cut it off.
         revise_keys: Pairs (pattern, replacement) for ``re.sub``, applied to every key in turn.
+        module: What the weights are for: without a ``prefix``, a backbone alone gets the backbone
+            of a released checkpoint.
 
     Raises:
         CheckpointError: If there are no weights, or none under ``prefix``.
     """
-    weights = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, Mapping) else None
-    if not isinstance(weights, Mapping) or not any(isinstance(w, Tensor) for w in weights.values()):
+    weights = weights_in(checkpoint)
+    if weights is None:
         found = (
             f"the keys {_some(list(map(str, checkpoint)))}"
             if isinstance(checkpoint, Mapping)
             else f"a {type(checkpoint).__name__}"
         )
         raise CheckpointError(
-            f"checkpoint {source} holds {found}, not a state dict or a dict with 'state_dict'"
+            f"checkpoint {source} holds {found}, not a state dict or a dict with 'state_dict' or "
+            "'model'"
         )
     # Versions are recorded under the names of modules: a dot at the end makes them like keys.
     recorded: Mapping[str, Any] = getattr(weights, "_metadata", {})
@@ -55,6 +68,8 @@ def state_dict_of(
     for pattern, new in revise_keys:
         state = {re.sub(pattern, new, key): value for key, value in state.items()}
         versions = {re.sub(pattern, new, key): value for key, value in versions.items()}
+    if released.recognise(state) is not None:
+        state, versions = _converted(state, source, module if prefix is None else None), {}
     if prefix is not None:
         start = prefix.rstrip(".") + "."
         under = {k[len(start) :]: v for k, v in state.items() if k.startswith(start)}
@@ -70,12 +85,35 @@ def state_dict_of(
     return result
 
 
+def weights_in(checkpoint: Any) -> Mapping[str, Tensor] | None:
+    """The state dict in a loaded file, itself or under the names that code bases give it."""
+    if not isinstance(checkpoint, Mapping):
+        return None
+    for weights in (checkpoint.get("state_dict"), checkpoint, checkpoint.get("model")):
+        if isinstance(weights, Mapping) and any(isinstance(w, Tensor) for w in weights.values()):
+            return weights
+    return None
+
+
+def _converted(
+    state: Mapping[str, Tensor], source: str, module: nn.Module | None
+) -> dict[str, Tensor]:
+    try:
+        conversion = released.convert(state, source)
+    except released.ReleasedFileError as error:
+        raise CheckpointError(f"checkpoint {error}") from error
+    print_log(f"{source} is {summary(conversion)}", "current")
+    keys = ["backbone."] if module is None else list(module.state_dict())
+    return released.for_module(conversion.state, keys)
+
+
 def load_weights(
     module: nn.Module,
     state_dict: Mapping[str, Tensor],
     source: str,
     allow_missing: Sequence[str] = (),
     exact: bool = False,
+    bn_to_sn: str | float | None = None,
 ) -> None:
     """Copy weights into a module, and refuse those that do not fit.
 
@@ -89,10 +127,16 @@ def load_weights(
         allow_missing: Regular expressions, matched anywhere in the key; a key of the module that
             matches keeps its value if the file has none for it, or one of another shape.
         exact: Nothing may be missing or left over.
+        bn_to_sn: Take the batch norms of the file for the switchable norms that the module has in
+            their place, the ratios starting as :func:`normlib.checkpoint.batch_norm.start_ratios`
+            says.
 
     Raises:
         CheckpointError: Listing what is missing, of another shape or, if ``exact``, left over.
+        ConfigError: If ``bn_to_sn`` does not suit the module's norms.
     """
+    if bn_to_sn is not None and not exact:
+        state_dict = _from_batch_norm(module, state_dict, source, bn_to_sn)
     patterns = [re.compile(pattern) for pattern in allow_missing]
 
     def allowed(key: str) -> bool:
@@ -138,6 +182,7 @@ def load_weights(
             "initial value in the config, e.g. allow_missing_weights = "
             f"[{_pattern(missing, misfits)!r}]"
             + (f" (the file also has {len(unused)} unused: {_some(unused, most=3)})" * bool(unused))
+            + "".join(f". {hint}" for hint in hints(module, state_dict, missing, misfits))
         )
         raise CheckpointError(
             f"checkpoint {source} does not fit {type(module).__name__}: "
@@ -145,6 +190,28 @@ def load_weights(
         )
     if unused:
         print_log(f"{source}: {len(unused)} unused weights: {_some(unused, most=3)}", "current")
+
+
+def _from_batch_norm(
+    module: nn.Module, state_dict: Mapping[str, Tensor], source: str, ratios: str | float
+) -> Mapping[str, Tensor]:
+    every = len(list(switch_norm_layers(module)))
+    if every == 0:
+        return state_dict
+    try:
+        state, layers = to_switch_norm(state_dict, module, ratios)
+    except ValueError as error:
+        raise ConfigError(f"bn_to_sn = {ratios!r}, for checkpoint {source}: {error}") from error
+    start = {"uniform": "uniform", "bn": "settled on batch statistics"}.get(
+        str(ratios), f"with {ratios} on batch statistics"
+    )
+    print_log(
+        f"{source}: bn_to_sn made {len(layers)} of {every} switchable norms of "
+        f"{type(module).__name__} from batch norms"
+        + (f", their ratios {start}" if layers else "; the file has none in their place"),
+        "current",
+    )
+    return state
 
 
 @WEIGHT_INITIALIZERS.register_module(name="Pretrained", force=True)
@@ -157,6 +224,8 @@ class StrictPretrainedInit(PretrainedInit):
         map_location: As in ``torch.load``.
         allow_missing: See :func:`load_weights`; ``launch.load_config`` copies the top-level
             ``allow_missing_weights`` here.
+        bn_to_sn: See :func:`load_weights`; ``launch.load_config`` copies the top-level ``bn_to_sn``
+            here.
     """
 
     def __init__(
@@ -165,9 +234,11 @@ class StrictPretrainedInit(PretrainedInit):
         prefix: str | None = None,
         map_location: Any = "cpu",
         allow_missing: Sequence[str] = (),
+        bn_to_sn: str | float | None = None,
     ) -> None:
         super().__init__(checkpoint, prefix, map_location)
         self.allow_missing = allow_missing
+        self.bn_to_sn = _checked_ratios(bn_to_sn, "init_cfg.bn_to_sn")
 
     def __call__(self, module: nn.Module) -> None:
         """Load the weights into ``module``.
@@ -176,8 +247,10 @@ class StrictPretrainedInit(PretrainedInit):
             CheckpointError: If the file is missing or does not fit.
         """
         checkpoint = CheckpointLoader.load_checkpoint(self.checkpoint, self.map_location)
-        state_dict = state_dict_of(checkpoint, self.checkpoint, self.prefix)
-        load_weights(module, state_dict, self.checkpoint, self.allow_missing)
+        state_dict = state_dict_of(checkpoint, self.checkpoint, self.prefix, module=module)
+        load_weights(
+            module, state_dict, self.checkpoint, self.allow_missing, bn_to_sn=self.bn_to_sn
+        )
         if hasattr(module, "_params_init_info"):
             update_init_info(module, init_info=self._get_init_info())
 
@@ -217,6 +290,29 @@ def allow_missing_weights(cfg: Config) -> None:
         init_cfg.setdefault("allow_missing", list(patterns))
 
 
+def bn_to_sn(cfg: Config) -> None:
+    """Copy the top-level ``bn_to_sn`` into every Pretrained ``init_cfg``.
+
+    Raises:
+        ConfigError: If it is not 'uniform', 'bn' or a number in (0, 1).
+    """
+    ratios = _checked_ratios(cfg.get("bn_to_sn"), "bn_to_sn")
+    if ratios is not None:
+        for _, init_cfg in pretrained_configs(cfg.get("model"), "model"):
+            init_cfg.setdefault("bn_to_sn", ratios)
+
+
+def _checked_ratios(ratios: Any, key: str) -> str | float | None:
+    if ratios is None:
+        return None
+    try:
+        check_ratios(ratios)
+    except ValueError as error:
+        raise ConfigError(f"{key} = {ratios!r}: {error}") from error
+    checked: str | float = ratios
+    return checked
+
+
 def check_weight_files(cfg: Config) -> None:
     """Check, before anything is built, that the weight files which training will read exist.
 
@@ -232,10 +328,14 @@ def check_weight_files(cfg: Config) -> None:
     for key, path in wanted:
         if "://" in path or Path(path).expanduser().is_file():
             continue
+        published = by_path(path)
+        fetch = (
+            f" or by `python tools/download_checkpoint.py {published.name}`" if published else ""
+        )
         raise CheckpointError(
             f"{key} = {path!r}: {Path(path).expanduser().absolute()} does not exist. Weights that "
-            "their authors released are put there by hand; or set the key to the file you have "
-            f"(--cfg-options {key}=PATH)"
+            f"their authors released are put there by hand{fetch}; or set the key to the file you "
+            f"have (--cfg-options {key}=PATH)"
         )
 
 

@@ -40,7 +40,8 @@ class CheckedRunner(Runner):
             filename: Path, URL or model zoo name.
             map_location: As in ``torch.load``.
             strict: Whether the file must hold exactly the model's weights. Otherwise the config's
-                ``allow_missing_weights`` may be missing, and what is left over is logged.
+                ``allow_missing_weights`` may be missing, what is left over is logged, and its
+                ``bn_to_sn`` is followed.
             revise_keys: Pairs (pattern, replacement) applied to the keys of the file.
 
         Returns:
@@ -51,12 +52,14 @@ class CheckedRunner(Runner):
         """
         checkpoint = CheckpointLoader.load_checkpoint(filename, map_location, self.logger)
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+        model = bare_model(self.model)
         load_weights(
-            bare_model(self.model),
-            state_dict_of(checkpoint, filename, revise_keys=revise_keys),
+            model,
+            state_dict_of(checkpoint, filename, revise_keys=revise_keys, module=model),
             filename,
             self.cfg.get("allow_missing_weights") or (),
             exact=strict or self._resuming,
+            bn_to_sn=self.cfg.get("bn_to_sn"),
         )
         self._has_loaded = True
         self.logger.info(f"Load checkpoint from {filename}")

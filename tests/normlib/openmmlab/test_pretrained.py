@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,13 +13,18 @@ from mmengine.model import BaseModule
 from torch import nn
 
 import normlib
+from normlib.openmmlab import commands
 from normlib.openmmlab.errors import CheckpointError, ConfigError
+from normlib.openmmlab.launch import load_config
 from normlib.openmmlab.pretrained import (
     allow_missing_weights,
+    bn_to_sn,
     check_weight_files,
     load_weights,
     state_dict_of,
 )
+
+TINY = str(Path(__file__).parents[2] / "tiny" / "config.py")
 
 
 class Net(BaseModule):
@@ -104,16 +110,22 @@ def test_allowing_one_weight_does_not_allow_another(path):
     assert "size mismatch for fc.weight" not in str(caught.value)
 
 
-def test_unused_weights_are_one_line_of_the_log():
-    lines = []
+@pytest.fixture
+def lines():
+    """What is logged."""
+    found = []
     handler = logging.Handler()
-    handler.emit = lambda record: lines.append(record.getMessage())
+    handler.emit = lambda record: found.append(record.getMessage())
     logger = MMLogger.get_current_instance()
     logger.addHandler(handler)
+    yield found
+    logger.removeHandler(handler)
+
+
+def test_unused_weights_are_one_line_of_the_log(lines):
     net = Net()
     weights = {**net.state_dict(), **{f"old.{i}": torch.ones(1) for i in range(7)}}
     load_weights(net, weights, "r50.pth")
-    logger.removeHandler(handler)
     assert lines == ["r50.pth: 7 unused weights: old.0, old.1, old.2 and 4 more"]
 
 
@@ -181,3 +193,89 @@ def test_missing_files_are_named_with_their_key(path):
     cfg.load_from = str(path) + "x"
     with pytest.raises(CheckpointError, match=r"load_from.*by hand"):
         check_weight_files(cfg)
+    cfg.load_from = "checkpoints/resnet50_sn_8x2.pth"
+    with pytest.raises(CheckpointError, match=r"download_checkpoint\.py resnet50_sn_8x2`"):
+        check_weight_files(cfg)
+
+
+class TestHints:
+    def test_a_part_of_a_model_has_a_prefix_to_name(self, path):
+        torch.save({f"backbone.{k}": v for k, v in Net().state_dict().items()}, path)
+        with pytest.raises(CheckpointError, match=r"in the init_cfg, prefix='backbone\.'"):
+            Net(init_cfg=pretrained(path)).init_weights()
+
+    def test_a_backbone_is_no_model(self):
+        model = nn.ModuleDict(dict(backbone=Net(), head=nn.Linear(2, 2)))
+        with pytest.raises(CheckpointError, match=r"backbone alone.*model\.backbone\.init_cfg="):
+            load_weights(model, Net().state_dict(), "r50.pth")
+
+    def test_batch_norms_can_start_switchable_norms(self, path):
+        torch.save(Net().state_dict(), path)
+        net = Net(norm=normlib.SwitchNorm2d, init_cfg=pretrained(path))
+        with pytest.raises(CheckpointError, match=r"in place of 1 switchable.*bn_to_sn ="):
+            net.init_weights()
+
+    def test_ratios_of_two_statistics(self):
+        state = Net(norm=lambda c: normlib.SwitchNorm(c, normalizers=("in", "ln"))).state_dict()
+        with pytest.raises(CheckpointError, match=r"normalizers=\('in', 'ln'\)"):
+            load_weights(Net(norm=normlib.SwitchNorm), state, "r50.pth")
+
+    def test_nothing_is_guessed_where_nothing_tells(self):
+        with pytest.raises(CheckpointError) as caught:
+            load_weights(Net(), {"other": torch.ones(1)}, "r50.pth")
+        assert "prefix" not in str(caught.value)
+        assert "bn_to_sn" not in str(caught.value)
+
+
+class TestBatchNormToSwitchNorm:
+    def test_init_cfg(self, path, lines):
+        weights = Net().state_dict()
+        torch.save({f"backbone.{key}": value for key, value in weights.items()}, path)
+        init_cfg = pretrained(path, prefix="backbone.", bn_to_sn="bn")
+        net = Net(norm=normlib.SwitchNorm2d, init_cfg=init_cfg)
+        net.init_weights()
+        assert net.norm.choice == ("bn", "bn")
+        assert torch.equal(net.norm.running_var, weights["norm.running_var"])
+        assert any("made 1 of 1 switchable norms" in line and "settled" in line for line in lines)
+
+    def test_the_top_level_key_reaches_every_init_cfg(self):
+        inits = [dict(type="Pretrained", checkpoint=c) for c in "ab"]
+        inits[1]["bn_to_sn"] = "bn"
+        parts = dict(backbone=dict(init_cfg=inits[0]), neck=dict(init_cfg=inits[1]))
+        cfg = Config(dict(bn_to_sn=0.5, model=parts))
+        bn_to_sn(cfg)
+        assert cfg.model.backbone.init_cfg.bn_to_sn == 0.5
+        assert cfg.model.neck.init_cfg.bn_to_sn == "bn"
+
+    @pytest.mark.parametrize("value", ["sn", 2, True, ["bn"]])
+    def test_what_it_cannot_be(self, value, path):
+        with pytest.raises(ConfigError, match=r"bn_to_sn = .*'uniform'"):
+            load_config(TINY, {"bn_to_sn": value})
+        with pytest.raises(ConfigError, match=r"init_cfg\.bn_to_sn"):
+            Net(init_cfg=pretrained(path, bn_to_sn=value)).init_weights()
+
+    def test_ratios_that_a_layer_lacks(self):
+        net = Net(norm=lambda c: normlib.SwitchNorm(c, normalizers=("in", "ln")))
+        with pytest.raises(ConfigError, match=r"bn_to_sn = 'bn', for checkpoint f: layer norm"):
+            load_weights(net, Net().state_dict(), "f", bn_to_sn="bn")
+
+    def test_switchable_norms_of_the_file_stay(self, lines):
+        source, net = Net(norm=normlib.SwitchNorm), Net(norm=normlib.SwitchNorm)
+        nn.init.normal_(source.norm.mean_weight)
+        load_weights(net, source.state_dict(), "f", bn_to_sn="bn")
+        assert torch.equal(net.norm.mean_weight, source.norm.mean_weight)
+        assert any("0 of 1" in line for line in lines)
+
+    def test_load_from_and_evaluation(self, tmp_path):
+        work_dir = str(tmp_path / "bn")
+        commands.train(TINY, work_dir=work_dir, options={"train_cfg.max_epochs": 1})
+        path = f"{work_dir}/epoch_1.pth"
+        wanted = commands.evaluate(TINY, path, work_dir=str(tmp_path / "a"))
+        options = {"norm_cfg.type": "SSN", "bn_to_sn": "bn"}
+        assert commands.evaluate(TINY, path, str(tmp_path / "b"), options=options) == wanted
+
+        options |= {"bn_to_sn": "uniform", "load_from": path, "train_cfg.max_epochs": 1}
+        commands.train(TINY, work_dir=str(tmp_path / "sn"), options=options)
+        del options["bn_to_sn"]
+        with pytest.raises(CheckpointError, match="bn_to_sn"):
+            commands.train(TINY, work_dir=str(tmp_path / "x"), options=options)

@@ -1,0 +1,78 @@
+"""Writing weights: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+_SUFFIXES = (".pth", ".pt", ".safetensors")
+
+
+class OutputError(ValueError):
+    """Weights cannot be written where they are asked for."""
+
+
+def check_output(path: Path, force: bool = False) -> None:
+    """Refuse, before any work is done, an output that could not be written.
+
+    Args:
+        path: The file to write.
+        force: Whether an existing file may be replaced.
+
+    Raises:
+        OutputError: The suffix is unknown, or there is a file already.
+    """
+    if path.suffix not in _SUFFIXES:
+        raise OutputError(
+            f"{path} ends in {path.suffix!r}; the format follows from the suffix, one of "
+            f"{', '.join(_SUFFIXES)}"
+        )
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; name a file")
+    if path.exists() and not force:
+        raise OutputError(f"{path} exists; name another file, or replace it with --force")
+
+
+def save(state: Mapping[str, Tensor], path: Path, force: bool = False) -> None:
+    """Write a state dict under another name, then rename it.
+
+    Args:
+        state: The weights.
+        path: ``.safetensors``, or ``.pth`` for ``{'state_dict': state}``; folders are made.
+        force: Whether an existing file may be replaced.
+
+    Raises:
+        OutputError: See :func:`check_output`, or the disk refuses.
+    """
+    check_output(path, force)
+    tensors = {key: value.detach().clone().contiguous() for key, value in state.items()}
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        temporary = Path(name)
+        if path.suffix == ".safetensors":
+            import safetensors.torch
+
+            safetensors.torch.save_file(tensors, temporary, metadata={"format": "pt"})
+        else:
+            torch.save({"state_dict": tensors}, temporary)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        raise OutputError(f"{path} cannot be written: {error}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,232 @@
+"""tools/convert_checkpoint.py, and what it writes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import normlib
+from normlib.checkpoint.files import OutputError
+from normlib.checkpoint.released import ReleasedFileError
+from normlib.openmmlab.convert_checkpoint import convert_checkpoint
+from normlib.openmmlab.errors import CheckpointError
+from normlib.openmmlab.launch import build_runner, load_config
+from normlib.openmmlab.runner import bare_model
+from normlib.openmmlab.safe_loading import load_file
+from tests.normlib.checkpoint import released_models as original
+
+ROOT = Path(__file__).parents[2]
+CONFIG = """
+custom_imports = dict(imports=["tasks.classification"], allow_failed_imports=False)
+default_scope = "mmdet"
+work_dir = {work_dir!r}
+model = dict(
+    type="ImageClassifier",
+    backbone=dict(
+        type="ResNet",
+        depth=50,
+        base_channels=2,
+        out_indices=(3,),
+        norm_eval=False,
+        norm_cfg=dict(type="SN", unbiased=True),
+    ),
+    head=dict(type="LinearClsHead", num_classes=5, in_channels=64),
+)
+"""
+
+
+@pytest.fixture
+def model():
+    return original.ReleasedResNet().float()
+
+
+@pytest.fixture
+def path(model, tmp_path):
+    """A file as the classification code saves it."""
+    path = tmp_path / "r50.pth"
+    torch.save(
+        OrderedDict(
+            state_dict=OrderedDict((f"module.{k}", v) for k, v in model.state_dict().items()),
+            best_prec1=np.float64(76.9),
+            epoch=100,
+        ),
+        path,
+        _use_new_zipfile_serialization=False,
+    )
+    return str(path)
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "config.py"
+    path.write_text(CONFIG.format(work_dir=str(tmp_path / "work")))
+    return str(path)
+
+
+@pytest.fixture
+def out(tmp_path):
+    folder = tmp_path / "new"
+    return str(folder / "converted.pth")
+
+
+def fresh(config, load_from=None):
+    runner = build_runner(load_config(config, {"load_from": load_from}))
+    runner.load_or_resume()
+    return bare_model(runner.model).eval()
+
+
+@torch.no_grad()
+def test_command(path, config, model, tmp_path):
+    out = tmp_path / "new" / "converted.safetensors"
+    done = subprocess.run(
+        [sys.executable, "tools/convert_checkpoint.py", path, out, "--config", config],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "norm_cfg=dict(type='SN', momentum=0.1, unbiased=True)" in done.stdout
+    assert f"fits {config}: no weight is missing" in done.stdout
+    images = torch.randn(2, 3, 64, 64)
+    got = fresh(config, str(out))(images)
+    torch.testing.assert_close(got, model(images), rtol=1e-3, atol=1e-3)
+
+
+def test_a_mistake_is_one_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "tools/convert_checkpoint.py", tmp_path / "no.pth", tmp_path / "a.pth"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "no.pth does not exist" in done.stderr
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("convert", [True, False])
+def test_load_from_takes_it_converted_or_not(convert, path, config, model, out):
+    if convert:
+        convert_checkpoint([path], out)
+    images = torch.randn(2, 3, 64, 64)
+    got = fresh(config, out if convert else path)(images)
+    torch.testing.assert_close(got, model(images), rtol=1e-3, atol=1e-3)
+
+
+def test_the_backbone_alone(path, out, config):
+    text = convert_checkpoint([path], out, config, backbone=True)
+    assert "fits the backbone of" in text
+    state = load_file(out)["state_dict"]
+    assert "layer1.0.sn1.mean_weight" in state
+    assert not any(key.startswith(("head", "backbone")) for key in state)
+
+
+def test_encoder_and_decoder_become_one(tmp_path, out):
+    encoder, decoder = original.ReleasedResNet(classes=0), original.ReleasedDecoder(64)
+    for name, module in (("encoder", encoder), ("decoder", decoder)):
+        torch.save(module.state_dict(), tmp_path / f"{name}.pth")
+    sources = [str(tmp_path / "encoder.pth"), str(tmp_path / "decoder.pth")]
+    convert_checkpoint(sources, out)
+    state = load_file(out)["state_dict"]
+    assert {key.partition(".")[0] for key in state} == {
+        "backbone",
+        "decode_head",
+        "auxiliary_head",
+    }
+    with pytest.raises(CheckpointError, match="both hold backbone"):
+        convert_checkpoint([sources[0], sources[0]], out, force=True)
+
+
+def test_ratios_can_be_hardened(path, model, out):
+    convert_checkpoint([path], out, harden=True)
+    layer = normlib.SwitchNorm(2)
+    state = load_file(out)["state_dict"]
+    start = "backbone.sn1."
+    layer.load_state_dict({k.removeprefix(start): v for k, v in state.items() if start in k})
+    wanted = [
+        ("in", "ln", "bn")[int(w.argmax())] for w in (model.sn1.mean_weight, model.sn1.var_weight)
+    ]
+    assert list(layer.choice) == wanted
+
+
+class TestOutput:
+    def test_a_file_that_exists_stays(self, path, tmp_path):
+        out = tmp_path / "mine.pth"
+        out.write_bytes(b"mine")
+        with pytest.raises(OutputError, match=r"mine\.pth exists.*--force"):
+            convert_checkpoint([path], str(out))
+        assert out.read_bytes() == b"mine"
+        convert_checkpoint([path], str(out), force=True)
+        assert load_file(out)["state_dict"]
+
+    def test_a_suffix_says_the_format(self, path, tmp_path):
+        with pytest.raises(OutputError, match=r"'\.ckpt'.*\.safetensors"):
+            convert_checkpoint([path], str(tmp_path / "a.ckpt"))
+
+    def test_nothing_is_left_after_a_failure(self, path, tmp_path, monkeypatch):
+        def full(*args, **kwargs):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(torch, "save", full)
+        folder = tmp_path / "new"
+        with pytest.raises(OutputError, match="No space left"):
+            convert_checkpoint([path], str(folder / "a.pth"))
+        assert list(folder.iterdir()) == []
+
+
+class TestBadInput:
+    def test_a_model_of_another_depth(self, path, out, config):
+        text = Path(config).read_text().replace("depth=50", "depth=101")
+        Path(config).write_text(text)
+        with pytest.raises(CheckpointError, match=r"r50\.pth does not fit.*layer3\.6\.conv1"):
+            convert_checkpoint([path], out, config)
+        assert not Path(out).exists()
+
+    def test_another_number_of_classes(self, path, out, config):
+        text = Path(config).read_text().replace("num_classes=5", "num_classes=7")
+        Path(config).write_text(text)
+        with pytest.raises(CheckpointError, match=r"head\.fc\.weight.*allow_missing_weights"):
+            convert_checkpoint([path], out, config)
+        assert "no weight is missing" in convert_checkpoint(
+            [path], out, _allowing(config, r"^head\.fc")
+        )
+
+    def test_a_file_cut_short(self, path, out):
+        whole = Path(path).read_bytes()
+        Path(path).write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(CheckpointError, match=r"r50\.pth .*cut short.*fetch it again"):
+            convert_checkpoint([path], out)
+
+    def test_a_file_that_would_run_code(self, path, out, tmp_path):
+        class Harm:
+            def __reduce__(self):
+                return os.mkdir, (str(tmp_path / "harm"),)
+
+        torch.save({"state_dict": {"conv1.weight": torch.ones(1)}, "x": Harm()}, path)
+        with pytest.raises(CheckpointError, match=r"is refused.*mkdir"):
+            convert_checkpoint([path], out)
+        assert not (tmp_path / "harm").exists()
+
+    def test_another_kind_of_file(self, path, out):
+        torch.save(torch.nn.Linear(2, 2).state_dict(), path)
+        with pytest.raises(ReleasedFileError, match="none of the released formats"):
+            convert_checkpoint([path], out)
+        torch.save([1, 2], path)
+        with pytest.raises(CheckpointError, match="holds no state dict"):
+            convert_checkpoint([path], out)
+
+
+def _allowing(config, pattern):
+    with open(config, "a") as stream:
+        stream.write(f"\nallow_missing_weights = [{pattern!r}]\n")
+    return config
