@@ -16,6 +16,7 @@ import yaml
 BEGIN = "<!-- results: begin (written by tools/update_tables.py from metafile.yml) -->"
 END = "<!-- results: end -->"
 NOT_MEASURED = "not measured"
+_METRICS = ("box AP", "mask AP", "top-1", "top-5")
 
 
 class MetafileError(ValueError):
@@ -33,11 +34,12 @@ class Published:
 
 @dataclass(frozen=True)
 class Model:
-    """One config with its published and its measured figures."""
+    """One config, with the options that it is run with, and its published and measured figures."""
 
     name: str
     collection: str
     config: str
+    options: str
     metadata: dict[str, Any]
     published: Published | None
     measured: dict[str, float]
@@ -171,6 +173,7 @@ def _model(entry: Any, path: Path) -> Model:
         name=name,
         collection=_get(entry, "In Collection", path, name),
         config=_get(entry, "Config", path, name),
+        options=entry.get("Options", ""),
         metadata=_get(entry, "Metadata", path, name),
         published=published,
         measured=measured,
@@ -205,19 +208,23 @@ def _table(metafile: Metafile, collection: Collection) -> str:
         for figures in (model.measured, model.published.metrics if model.published else {})
     ]
     # The sub-columns (AP50, ...) stay in the metafile.
-    metrics = [key for key in ("box AP", "mask AP") if any(key in entry for entry in figures)]
-    titles = ["Config", *models[0].metadata]
+    metrics = [key for key in _METRICS if any(key in entry for entry in figures)]
+    with_options = any(model.options for model in models)
+    titles = ["Config", *["Options"] * with_options, *models[0].metadata]
     titles += [f"published {key}" for key in metrics] + ["source"]
     titles += [f"measured {key}" for key in metrics]
     lines = [f"### {collection.name}", "", collection.setting, ""] if collection.setting else []
     lines += [_line(titles), _line(["---"] * len(titles))]
-    lines += [_line(_cells(model, metrics, metafile)) for model in models]
+    lines += [_line(_cells(model, metrics, with_options)) for model in models]
     return "\n".join(lines)
 
 
-def _cells(model: Model, metrics: list[str], metafile: Metafile) -> list[str]:
+def _cells(model: Model, metrics: list[str], with_options: bool) -> list[str]:
     up = "../" * len(Path(model.config).parent.parts)
-    cells = [f"[{model.name}]({up}{model.config})", *(str(v) for v in model.metadata.values())]
+    cells = [f"[{model.name}]({up}{model.config})"]
+    if with_options:
+        cells.append(f"`{model.options}`" if model.options else "")
+    cells += [str(value) for value in model.metadata.values()]
     if model.published:
         cells += [_figure(model.published.metrics.get(key), "") for key in metrics]
         cells.append("; ".join([model.published.source, *model.published.discrepancies]))

@@ -2,7 +2,7 @@
 
 Command: tools/dist_train.sh configs/classification/resnet101v2-sn_8xb32-coslr-120e_imagenet.py 8
 Hardware: 8 GPUs, 32 images each
-Published: top-1 78.81, top-5 94.16 (SN README)
+Published: top-1 78.81, top-5 94.16 (SN README, model zoo)
 Measured: not measured
 """
 

@@ -11,7 +11,7 @@ from mmengine.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class PackImageClass(BaseTransform):
-    """Keep the image as `inputs` and its class as `data_samples`, which the default collation stacks."""
+    """Keep the image as `inputs` and its class as `data_samples`, for the default collation."""
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Pack one sample."""

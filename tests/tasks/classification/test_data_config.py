@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import pytest
+from mmengine.config import Config
+from PIL import Image
+
+import tasks.classification  # noqa: F401
+from tasks.classification.batch_setting import batch_setting
+from tasks.classification.data_config import imagenet_data
+from tasks.data_checks import DatasetError
+
+
+def config(**data):
+    loader = dict(batch_size=32, dataset=dict(type="ImageClassDataset"))
+    return Config(
+        dict(
+            imagenet_data=data,
+            model=dict(head=dict(type="LinearClsHead", num_classes=1000)),
+            train_dataloader=loader,
+            val_dataloader=loader,
+            test_dataloader=loader,
+            val_evaluator=dict(type="TopKAccuracy", topk=(1, 5)),
+            optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1)),
+            auto_scale_lr=dict(base_batch_size=256),
+        )
+    )
+
+
+def files(dataset):
+    return dataset.data_prefix, dataset.ann_file
+
+
+@pytest.fixture
+def root(tmp_path):
+    for split in ("train", "val"):
+        for name in ("cat", "dog", "emu"):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("RGB", (4, 4)).save(tmp_path / split / name / "1.png")
+    return tmp_path
+
+
+class TestImagenetData:
+    def test_class_folders(self, root):
+        cfg = config(root=str(root))
+        imagenet_data(cfg)
+        assert files(cfg.train_dataloader.dataset) == ("train", "")
+        assert (
+            files(cfg.val_dataloader.dataset)
+            == files(cfg.test_dataloader.dataset)
+            == (
+                "val",
+                "",
+            )
+        )
+        assert cfg.train_dataloader.dataset.classes == ("cat", "dog", "emu")
+        assert cfg.model.head.num_classes == 3
+        assert cfg.val_evaluator.topk == (1,)
+
+    def test_again_changes_nothing(self, root):
+        cfg = config(root=str(root))
+        imagenet_data(cfg)
+        before = cfg.copy()
+        imagenet_data(cfg)
+        assert cfg.to_dict() == before.to_dict()
+
+    def test_a_flat_validation_folder_with_a_list(self, root):
+        for name in ("cat", "dog", "emu"):
+            (root / "val" / name / "1.png").rename(root / "val" / f"{name}.png")
+            (root / "val" / name).rmdir()
+        (root / "meta").mkdir()
+        (root / "meta" / "val.txt").write_text("cat.png 0\ndog.png 1\nemu.png 2\n")
+        cfg = config(root=str(root))
+        imagenet_data(cfg)
+        assert files(cfg.val_dataloader.dataset) == ("val", "meta/val.txt")
+        assert cfg.val_dataloader.dataset.classes == ("cat", "dog", "emu")
+
+    def test_named_lists_relative_to_the_root(self, root):
+        (root / "mine.txt").write_text("train/cat/1.png 0\ntrain/dog/1.png 1\n")
+        cfg = config(root=str(root), train_list="mine.txt", train_img="", val_list="mine.txt",
+                     val_img="")  # fmt: skip
+        imagenet_data(cfg)
+        assert files(cfg.train_dataloader.dataset) == ("", "mine.txt")
+        assert cfg.model.head.num_classes == 2
+        assert cfg.train_dataloader.dataset.classes == ("0", "1")
+
+    def test_without_a_root_nothing_changes(self):
+        cfg = config()
+        imagenet_data(cfg)
+        assert cfg.model.head.num_classes == 1000
+
+    @pytest.mark.parametrize(
+        ("data", "message"),
+        [
+            (dict(path="x"), r"unknown keys \['path'\]"),
+            (dict(val_list="x"), "but no root"),
+            (dict(root="absent"), r"root='absent' is not a folder"),
+            (dict(root="{root}/train"), r"neither train/CLASS/ folders nor a list .*'cat'"),
+            (dict(root="{root}", train_list="x.txt"), r"x\.txt cannot be read"),
+        ],
+    )
+    def test_mistakes(self, root, data, message):
+        data = {key: value.format(root=root) for key, value in data.items()}
+        with pytest.raises((ValueError, DatasetError), match=message):
+            imagenet_data(config(**data))
+
+    def test_a_model_without_classes(self, root):
+        cfg = config(root=str(root))
+        cfg.model = dict()
+        with pytest.raises(ValueError, match=r"no model\.head with num_classes"):
+            imagenet_data(cfg)
+
+
+class TestBatchSetting:
+    @pytest.mark.parametrize(
+        ("setting", "images", "rate"),
+        [("8x32", 32, 0.1), ("8x4", 4, 0.0125), ("8x1", 1, 0.003125), ("1x16", 16, 0.00625)],
+    )
+    def test_the_rate_is_linear_in_the_batch(self, setting, images, rate):
+        cfg = config()
+        cfg.batch_setting = setting
+        batch_setting(cfg)
+        assert cfg.train_dataloader.batch_size == images
+        assert cfg.optim_wrapper.optimizer.lr == pytest.approx(rate)
+        gpus = int(setting.split("x")[0])
+        assert cfg.auto_scale_lr.base_batch_size == gpus * images
+        assert "batch_setting" not in cfg
+
+    @pytest.mark.parametrize(
+        ("norm", "setting", "normalizers"),
+        [
+            ("SN", "8x1", ("in", "ln")),
+            ("SSN", "8x1", ("in", "ln")),
+            ("SyncSN", "8x1", None),
+            ("SN", "8x2", None),
+            ("GN", "8x1", None),
+        ],
+    )
+    def test_one_image_a_gpu_has_no_batch_statistics(self, norm, setting, normalizers):
+        cfg = config()
+        cfg.batch_setting, cfg.norm_cfg = setting, dict(type=norm)
+        batch_setting(cfg)
+        assert cfg.norm_cfg.get("normalizers") == normalizers
+
+    def test_none(self):
+        cfg = config()
+        cfg.batch_setting = None
+        batch_setting(cfg)
+        assert cfg.optim_wrapper.optimizer.lr == 0.1
+
+    @pytest.mark.parametrize("setting", ["8", "8x", "0x4", "8 x 4", 8])
+    def test_mistakes(self, setting):
+        cfg = config()
+        cfg.batch_setting = setting
+        with pytest.raises(ValueError, match="such as '8x32'"):
+            batch_setting(cfg)
