@@ -24,9 +24,10 @@ def fuse_norm_activation(model: nn.Module) -> int:
     Reached are the norms of ResNet blocks, of the stem of ResNets and of ``ConvModule``, of mmdet
     and mmseg, in every class that has inherited its forward from them (ResNeXt and the stages of
     HRNet, say); the last norm of a block takes the shortcut too. Left alone are other norms and
-    activations, blocks with a plugin after their last norm, and classes with a forward of their
-    own. State dicts, checkpointing (``with_cp``), frozen stages and copies are as before; outputs
-    and gradients differ by rounding at most. A norm's forward hook sees what the ReLU returned.
+    activations, norms with dropout, blocks with a plugin after their last norm, and classes with a
+    forward of their own. State dicts, checkpointing (``with_cp``), frozen stages and copies are as
+    before; outputs and gradients differ by rounding at most. A norm's forward hook sees what the
+    ReLU returned.
 
     Args:
         model: Any module.
@@ -132,4 +133,4 @@ def _fuse_block(block: Any, fused: type) -> int:
 
 
 def _is_plain(norm: nn.Module | None) -> TypeGuard[SwitchNorm]:
-    return isinstance(norm, SwitchNorm) and norm.activation is None
+    return isinstance(norm, SwitchNorm) and norm.activation is None and not norm.dropout

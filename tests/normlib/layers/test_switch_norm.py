@@ -341,3 +341,21 @@ def test_radius_of_every_sparse_layer():
     for action in (lambda: normlib.set_radius(model, -1), lambda: SparseSwitchNorm(6, radius=-1)):
         with pytest.raises(ValueError, match="radius is -1; it must be 0 or more, and finite"):
             action()
+
+
+class TestDropout:
+    def test_drops_and_scales_in_training_alone(self):
+        layer, plain = SwitchNorm(8, dropout=0.25), SwitchNorm(8)
+        x = torch.randn(4, 8, 16, 16)
+        y, expected = layer(x), plain(x)
+        kept = y != 0
+        assert 0.7 < kept.double().mean() < 0.8
+        torch.testing.assert_close(y[kept], expected[kept] / 0.75)
+        assert torch.equal(layer.eval()(x), plain.eval()(x))
+
+    def test_mistakes(self):
+        with pytest.raises(ValueError, match=r"dropout is 1; it must lie in \[0, 1\)"):
+            SwitchNorm(8, dropout=1)
+        x = torch.randn(2, 8, 4, 4)
+        with pytest.raises(ValueError, match="would drop the residual"):
+            SwitchNorm(8, dropout=0.1)(x, residual=x)

@@ -341,3 +341,8 @@ def test_a_norm_of_ones_own_class_is_fused_too():
     assert count == 1
     assert isinstance(fused.norm, SwitchNorm)
     assert_same(model, fused, image(9))
+
+
+def test_norms_with_dropout_are_left_alone():
+    model = build("mmdet", "ResNet", 18, norm_cfg=dict(type="SN", dropout=0.1))
+    assert fuse_norm_activation(model) == 0
