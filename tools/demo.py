@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train small detectors with every norm on generated data, and print one table."""
+"""Pretrain and finetune small models with every norm on generated data, and print tables."""
 
 from __future__ import annotations
 
