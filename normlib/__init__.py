@@ -10,6 +10,7 @@ Example:
 """
 
 from normlib import functional
+from normlib.checkpoint.convert import convert
 from normlib.layers import (
     SparseSwitchNorm,
     SparseSwitchNorm1d,
@@ -55,6 +56,7 @@ __all__ = [
     "SyncSwitchNorm2d",
     "SyncSwitchNorm3d",
     "backend",
+    "convert",
     "functional",
     "harden",
     "release",

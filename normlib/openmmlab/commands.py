@@ -1,4 +1,4 @@
-"""What the commands ``tools/train.py`` and ``tools/test.py`` do."""
+"""What the commands ``tools/train.py``, ``tools/test.py`` and ``tools/batch_average.py`` do."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.dist import is_main_process
 from mmengine.registry import HOOKS, METRICS, Registry
 
-from normlib.openmmlab import processes
+from normlib.checkpoint.batch_average import swap_statistics
+from normlib.openmmlab import averaged_checkpoint, processes
+from normlib.openmmlab.batch_average import StatisticsPass
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.launch import build_runner, load_config
 from normlib.openmmlab.pretrained import check_weight_files
+from normlib.openmmlab.runner import bare_model
 
 _AMP = "AmpOptimWrapper"
 # Parts of a config that an evaluation has no use for; without them no hook can build them.
@@ -30,6 +34,7 @@ _TRAINING = (
     "val_cfg",
     "val_evaluator",
 )
+_EVALUATION = ("test_dataloader", "test_cfg", "test_evaluator")
 
 
 def train(
@@ -108,14 +113,8 @@ def evaluate(
         CheckpointError: If weights are missing or do not fit.
     """
     cfg = load_config(config, options)
-    cfg.resume = False
-    cfg.load_from = checkpoint
-    cfg.allow_missing_weights = []
     cfg.work_dir = work_dir or str(Path(cfg.work_dir, "test"))
-    for key in _TRAINING:
-        cfg.pop(key, None)
-    if "://" not in checkpoint and not Path(checkpoint).expanduser().is_file():
-        raise ConfigError(f"checkpoint {Path(checkpoint).expanduser().absolute()} does not exist")
+    _load_alone(cfg, checkpoint)
     if out is not None:
         _write_predictions(cfg, out)
     if show_dir is not None:
@@ -126,6 +125,66 @@ def evaluate(
         _augment(cfg)
     metrics: dict[str, float] = build_runner(cfg, launcher).test()
     return metrics
+
+
+def batch_average(
+    config: str,
+    checkpoint: str,
+    out: str | None = None,
+    num_batches: int | None = None,
+    force: bool = False,
+    work_dir: str | None = None,
+    options: dict[str, Any] | None = None,
+    launcher: str = "none",
+) -> Path:
+    """Write a checkpoint whose batch statistics are averages over training batches.
+
+    Everything else in it stays; the statistics that it had go to its key ``momentum_statistics``.
+    Number and data of the batches are those of the config's ``BatchAverageHook``, if it has one,
+    else 200 batches of its ``train_dataloader``.
+
+    Args:
+        config: Path of the config.
+        checkpoint: The weights, which must have every weight of the model.
+        out: The file to write; else ``NAME_batch_average.pth`` beside ``NAME.pth``.
+        num_batches: Batches that every process feeds; goes before the config's.
+        force: Replace the file if it exists.
+        work_dir: Where the log goes; else the folder ``batch_average`` of the config's.
+        options: Dotted config keys and their values.
+        launcher: Who started the processes.
+
+    Returns:
+        The file.
+
+    Raises:
+        ConfigError: If the config or an option asks for what cannot be done.
+        CheckpointError: If weights are missing or do not fit.
+    """
+    path = averaged_checkpoint.place_for(checkpoint, out, force)
+    cfg = load_config(config, options)
+    cfg.work_dir = work_dir or str(Path(cfg.work_dir, "batch_average"))
+    hook = _hook_config(cfg, "BatchAverageHook")
+    dataloader = hook.get("dataloader") or cfg.get("train_dataloader")
+    if num_batches is None:
+        num_batches = hook.get("num_batches", 200)
+    _load_alone(cfg, checkpoint)
+    for key in _EVALUATION:
+        cfg.pop(key, None)
+    cfg.load_from = None
+
+    runner = build_runner(cfg, launcher)
+    runner.call_hook("before_run")
+    source = StatisticsPass(runner, num_batches, dataloader)
+    loaded = runner.load_checkpoint(checkpoint)
+    model = bare_model(runner.model)
+    averages = source.run()
+    momentum = swap_statistics(model, averages)
+    runner.logger.info(averaged_checkpoint.movement(momentum, averages))
+    if is_main_process():
+        averaged_checkpoint.write(path, loaded, model.state_dict(), momentum)
+    same = ", with the same --cfg-options" if options else ""
+    runner.logger.info(f"written: {path}; evaluate it{same}: python tools/test.py {config} {path}")
+    return path
 
 
 def exit_code(command: Callable[[], object]) -> int:
@@ -168,6 +227,24 @@ def _is_users(error: Exception) -> bool:
     if type(error).__module__.partition(".")[0] in ("normlib", "tasks"):
         return True
     return isinstance(error, KeyError) and "registry. Please check" in str(error)
+
+
+def _load_alone(cfg: Config, checkpoint: str) -> None:
+    """Have a run take all its weights from a checkpoint, and train nothing."""
+    cfg.resume = False
+    cfg.load_from = checkpoint
+    cfg.allow_missing_weights = []
+    for key in _TRAINING:
+        cfg.pop(key, None)
+    if "://" not in checkpoint and not Path(checkpoint).expanduser().is_file():
+        raise ConfigError(f"checkpoint {Path(checkpoint).expanduser().absolute()} does not exist")
+
+
+def _hook_config(cfg: Config, kind: str) -> dict[str, Any]:
+    """The config of a hook, empty where the config has none of its kind."""
+    hooks = [*(cfg.get("custom_hooks") or []), *(cfg.get("default_hooks") or {}).values()]
+    found = (hook for hook in hooks if isinstance(hook, dict) and hook.get("type") == kind)
+    return next(found, {})
 
 
 def _use_amp(cfg: Config) -> None:

@@ -27,8 +27,8 @@ CONFIGS = sorted(FOLDER.glob("*.py"))
 TOY = FOLDER / "toy" / "resnet18_toy.py"
 METAFILE = read_metafile(ROOT / "tasks" / "classification" / "metafile.yml")
 NAME = re.compile(
-    r"resnet(?P<depth>\d+)(?P<v2>v2)?-(?P<norm>[a-z]+)(?P<hard>-hard)?_(?P<gpus>\d+)xb(?P<images>\d+)"
-    r"-(?:(?P<start>finetune|scratch)-)?(?P<cosine>coslr-)?(?P<epochs>\d+)e_imagenet"
+    r"resnet(?P<depth>\d+)(?P<v2>v2)?-(?P<norm>[a-z]+?)(?P<hard>hard)?_(?P<gpus>\d+)xb(?P<images>\d+)"
+    r"-(?P<scratch>scratch-)?(?P<cosine>coslr-)?(?P<epochs>\d+)e_imagenet"
 )
 NORMS = {
     "bn": nn.BatchNorm2d,
@@ -79,7 +79,7 @@ def test_name_states_model_batch_and_schedule(described):
     hooks = {hook["type"]: hook for hook in cfg.get("custom_hooks", [])}
     assert ("HardenHook" in hooks) == bool(facts.hard)
     if facts.hard:
-        scratch = facts.start == "scratch"
+        scratch = facts.scratch is not None
         assert cfg.resume is not scratch
         assert ("ratios_from" in hooks["HardenHook"]) == scratch
 

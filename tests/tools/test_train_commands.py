@@ -1,19 +1,23 @@
-"""tools/train.py and tools/test.py, as a user calls them."""
+"""tools/train.py, tools/test.py and tools/batch_average.py, as a user calls them."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 from mmengine.config import Config
 
-from normlib.openmmlab import commands
+from normlib.checkpoint.batch_average import MOMENTUM_STATISTICS
+from normlib.openmmlab import averaged_checkpoint, commands
 from normlib.openmmlab.errors import CheckpointError, ConfigError
 from normlib.openmmlab.safe_loading import load_file
+from tests.tiny.task import TinyData
 
 ROOT = Path(__file__).parents[2]
 TINY = str(ROOT / "tests" / "tiny" / "config.py")
@@ -140,6 +144,160 @@ class TestTest:
             commands.evaluate(TINY, "absent.pth")
 
 
+class TestBatchAverage:
+    @pytest.fixture
+    def trained(self, tmp_path):
+        """A checkpoint of a model whose batch statistics a few iterations have not settled."""
+        options = {"train_cfg.max_epochs": 1, "norm_cfg.type": "SN"}
+        commands.train(TINY, work_dir=str(tmp_path / "run"), options=options)
+        return tmp_path / "run" / "epoch_1.pth"
+
+    def average(self, checkpoint, options=None, **arguments):
+        options = {
+            "norm_cfg.type": "SN",
+            "work_dir": str(checkpoint.parent.parent / "work"),
+            "experiment_name": str(checkpoint.parent),
+            **(options or {}),
+        }
+        return commands.batch_average(TINY, str(checkpoint), options=options, **arguments)
+
+    def test_everything_else_stays(self, trained):
+        before = trained.read_bytes()
+        path = self.average(trained)
+        assert path == trained.with_name("epoch_1_batch_average.pth")
+        assert trained.read_bytes() == before
+        old, new = load_file(trained), load_file(path)
+        momentum = new.pop(MOMENTUM_STATISTICS)
+        assert new.keys() == old.keys()
+        assert new["meta"] == old["meta"]
+        for key, value in old["state_dict"].items():
+            moved = "running" in key
+            assert torch.equal(new["state_dict"][key], value) != moved, key
+            assert not moved or torch.equal(momentum[key], value)
+        assert len(momentum) == 2
+        assert new["optimizer"]["param_groups"] == old["optimizer"]["param_groups"]
+
+    def test_statistics_are_those_of_the_training_data(self, trained):
+        state = load_file(self.average(trained))["state_dict"]
+        images = torch.stack([TinyData()[k]["image"] for k in range(8)])
+        weight, bias = (state[f"backbone.conv.{name}"] for name in ("weight", "bias"))
+        x = torch.nn.functional.conv2d(images, weight, bias)
+        means = torch.stack([batch.mean((0, 2, 3)) for batch in x.split(2)])
+        torch.testing.assert_close(state["backbone.norm.running_mean"], means.mean(0))
+
+    def test_the_log_tells_what_moved_and_how_to_evaluate(self, trained, tmp_path):
+        path = self.average(trained)
+        (log,) = (tmp_path / "work" / "batch_average").glob("*/*.log")
+        text = log.read_text()
+        assert re.search(r"\nmean +[\d.]+ std +[\d.]+ std +backbone\.norm\n", text)
+        assert re.search(r"\nvariance +[\d.]+ of it +[\d.]+ of it +backbone\.norm\n", text)
+        assert f"same --cfg-options: python tools/test.py {TINY} {path}" in text
+        assert "over 4 batches per process, all there are of 200," in text
+        options = {"norm_cfg.type": "SN"}
+        commands.evaluate(TINY, str(path), work_dir=str(tmp_path / "test"), options=options)
+
+    def test_the_hook_of_the_config_says_how(self, trained):
+        data = dict(
+            batch_size=4, num_workers=0, dataset=dict(type="TinyData", size=16),
+            sampler=dict(type="DefaultSampler", shuffle=False),
+            collate_fn=dict(type="default_collate"),
+        )  # fmt: skip
+        hook = dict(type="BatchAverageHook", num_batches=3, dataloader=data)
+        path = self.average(trained, {"custom_hooks": [hook]})
+        assert "over 3 batches per process in" in self.log(trained)
+        again = self.average(trained, {"custom_hooks": [hook]}, num_batches=1, force=True)
+        assert again == path
+        assert "over 1 batches per process in" in self.log(trained)
+
+    def log(self, trained):
+        logs = (trained.parent.parent / "work" / "batch_average").glob("*/*.log")
+        return "".join(log.read_text() for log in logs)
+
+    def test_momentum_statistics_survive_a_second_time(self, trained):
+        first = self.average(trained)
+        second = self.average(first, out=str(trained.parent / "new" / "b.pth"), num_batches=1)
+        kept = [load_file(path)[MOMENTUM_STATISTICS] for path in (first, second)]
+        assert kept[0].keys() == kept[1].keys()
+        assert all(torch.equal(kept[0][name], value) for name, value in kept[1].items())
+
+    def test_weights_alone(self, trained):
+        weights = trained.with_name("weights.pth")
+        state = load_file(trained)["state_dict"]
+        torch.save({f"module.{key}": value for key, value in state.items()}, weights)
+        new = load_file(self.average(weights))
+        assert set(new) == {"state_dict", MOMENTUM_STATISTICS}
+        assert new["state_dict"].keys() == state.keys()
+
+    @pytest.mark.parametrize(
+        ("out", "message"),
+        [
+            ("epoch_1.pth", "is the checkpoint to read"),
+            ("other.pth", "other.pth exists: replace it with --force"),
+            (".", "is a folder"),
+            ("other.pth/b.pth", "cannot be written: no files can be made in .*other.pth"),
+        ],
+    )
+    def test_other_files_stay(self, out, message, trained):
+        other = trained.with_name("other.pth")
+        other.write_text("other")
+        with pytest.raises(ConfigError, match=message):
+            self.average(trained, out=str(trained.parent / out))
+        assert other.read_text() == "other"
+        assert not (trained.parent.parent / "work").exists()
+
+    def test_a_failure_leaves_nothing(self, trained, monkeypatch):
+        def full(*args):
+            raise OSError("No space left on device")
+
+        before = sorted(trained.parent.iterdir())
+        monkeypatch.setattr(averaged_checkpoint.os, "fsync", full)
+        with pytest.raises(ConfigError, match="could not be written: No space left"):
+            self.average(trained)
+        assert sorted(trained.parent.iterdir()) == before
+
+    @pytest.mark.parametrize(
+        ("options", "arguments", "error", "message"),
+        [
+            ({}, dict(num_batches=0), ConfigError, "num_batches is 0"),
+            ({"norm_cfg.type": "IN"}, {}, ConfigError, "no norm whose batch statistics"),
+            ({"train_dataloader": None}, {}, ConfigError, "no train_dataloader"),
+            ({"model.backbone.channels": 8}, {}, CheckpointError, "another shape"),
+        ],
+    )
+    def test_mistakes(self, options, arguments, error, message, trained):
+        with pytest.raises(error, match=message):
+            self.average(trained, options, **arguments)
+        assert not trained.with_name("epoch_1_batch_average.pth").exists()
+
+    def test_a_missing_checkpoint(self, tmp_path):
+        with pytest.raises(ConfigError, match=r"absent\.pth does not exist"):
+            self.average(tmp_path / "run" / "absent.pth")
+
+    def test_a_checkpoint_from_afar_needs_a_name(self):
+        with pytest.raises(ConfigError, match=r"--out FILE"):
+            commands.batch_average(TINY, "https://example.org/model.pth")
+
+    def test_ranks_write_one_file(self, trained, rank_pool):
+        alone = load_file(self.average(trained))["state_dict"]
+        out = trained.with_name("together.pth")
+        rank_pool(2).run(average_on_rank, str(trained), str(out))
+        together = load_file(out)["state_dict"]
+        for key, value in alone.items():
+            torch.testing.assert_close(together[key], value)
+
+
+def average_on_rank(rank, checkpoint, out):
+    place = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, LOCAL_WORLD_SIZE=2)
+    with mock.patch.dict(os.environ, {key: str(value) for key, value in place.items()}):
+        options = {"norm_cfg.type": "SN", "work_dir": f"{out}.work"}
+        options["experiment_name"] = f"rank-{rank}"
+        # Batches of two in the same pairs as those of one process.
+        options["train_dataloader.batch_size"] = 1
+        options["train_dataloader.sampler"] = dict(type="DefaultSampler", shuffle=False)
+        options["norm_cfg.type"] = "SyncSN"
+        commands.batch_average(TINY, checkpoint, out=out, options=options, launcher="pytorch")
+
+
 class TestDetectionOptions:
     """What --show-dir and --tta change in a config of mmdet."""
 
@@ -263,7 +421,18 @@ class TestCommandLine:
         assert "Traceback" not in result.stderr
         assert not any(tmp_path.iterdir())
 
-    @pytest.mark.parametrize("tool", ["train.py", "test.py"])
+    @pytest.mark.slow
+    def test_batch_average(self, trained, tmp_path):
+        tool = ROOT / "tools" / "batch_average.py"
+        options = ["--out", "b.pth", "--num-batches", "2", "--work-dir", "log"]
+        result = python(tool, TINY, trained, *options, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert MOMENTUM_STATISTICS in load_file(tmp_path / "b.pth")
+        again = python(tool, TINY, trained, *options, cwd=tmp_path)
+        assert again.returncode == 2
+        assert again.stderr.splitlines()[-1].startswith("error: b.pth exists")
+
+    @pytest.mark.parametrize("tool", ["train.py", "test.py", "batch_average.py"])
     def test_without_the_packages_it_says_how_to_install(self, tool, tmp_path):
         result = python(ROOT / "tools" / tool, "--help", cwd=tmp_path, isolated=True)
         assert result.returncode == 1

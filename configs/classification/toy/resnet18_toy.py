@@ -47,11 +47,9 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 train_cfg = dict(max_epochs=4, val_interval=4)
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20),
-    dict(type="CosineAnnealingLR", T_max=4, eta_min=0, by_epoch=True, convert_to_iter_based=True),
-]
-optim_wrapper = dict(optimizer=dict(weight_decay=5e-4))
+# A constant rate after warm-up: any train_cfg.max_epochs goes with it.
+param_scheduler = [dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20)]
+optim_wrapper = dict(optimizer=dict(lr=0.05, weight_decay=5e-4))
 auto_scale_lr = dict(base_batch_size=32)
 
 default_hooks = dict(

@@ -1,7 +1,15 @@
 """Hooks for mmengine runners, one a file."""
 
+from normlib.openmmlab.hooks.batch_average import BatchAverageHook
+from normlib.openmmlab.hooks.harden import HardenHook
 from normlib.openmmlab.hooks.metrics_file import MetricsFileHook
 from normlib.openmmlab.hooks.sparse_schedule import SparseScheduleHook
 from normlib.openmmlab.hooks.sync_statistics import SyncStatisticsHook
 
-__all__ = ["MetricsFileHook", "SparseScheduleHook", "SyncStatisticsHook"]
+__all__ = [
+    "BatchAverageHook",
+    "HardenHook",
+    "MetricsFileHook",
+    "SparseScheduleHook",
+    "SyncStatisticsHook",
+]

@@ -3,7 +3,7 @@
 It goes on from epoch 30 of the soft training, on the same schedule. For the other rows of Table III
 name another checkpoint and epoch, 60 or 90, by load_from and custom_hooks.0.begin.
 
-Command: tools/dist_train.sh configs/classification/resnet50-sn-hard_8xb32-finetune-100e_imagenet.py 8
+Command: tools/dist_train.sh configs/classification/resnet50-snhard_8xb32-100e_imagenet.py 8
 Hardware: 8 GPUs, 32 images each
 Published: top-1 77.4, top-5 93.4 (paper, Table III, row '30th', finetuned)
 Measured: not measured
