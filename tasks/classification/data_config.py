@@ -34,7 +34,8 @@ def imagenet_data(cfg: Config) -> None:
     `train_img`, `val_list`, `val_img` (relative to the root). The images of a split lie in
     `train/CLASS/` and `val/CLASS/`, or are listed in `train.txt` and `val.txt` (or `meta/...`) by
     lines `PATH LABEL`. Without a root nothing changes. Otherwise the data loaders get the files,
-    the head the number of classes, and accuracies among more classes than there are go.
+    those of hooks the training files, the head the number of classes, and accuracies among more
+    classes than there are go.
 
     Args:
         cfg: changed in place. Applying the rule again changes nothing.
@@ -57,15 +58,14 @@ def imagenet_data(cfg: Config) -> None:
     splits = {name: _find(root, name, given) for name in ("train", "val")}
     count, names = _classes(root, splits["train"])
     for loader, name in _LOADERS.items():
-        if cfg.get(loader) is None:
-            continue
-        # A config may use one dict for several loaders.
-        cfg[loader] = copy.deepcopy(cfg[loader])
-        dataset = cfg[loader]["dataset"]
-        dataset["data_root"] = root
-        dataset["data_prefix"] = splits[name].images
-        dataset["ann_file"] = splits[name].list_file
-        dataset["classes"] = names
+        if cfg.get(loader) is not None:
+            # A config may use one dict for several loaders.
+            cfg[loader] = copy.deepcopy(cfg[loader])
+            _point(cfg[loader]["dataset"], root, splits[name], names)
+    for hook in cfg.get("custom_hooks") or []:
+        dataset = (hook.get("dataloader") or {}).get("dataset")
+        if dataset is not None:
+            _point(dataset, root, splits["train"], names)
     head = cfg.get("model", {}).get("head")
     if not isinstance(head, dict) or "num_classes" not in head:
         raise ValueError("imagenet_data found no model.head with num_classes")
@@ -74,6 +74,13 @@ def imagenet_data(cfg: Config) -> None:
         metric = cfg.get(key)
         if isinstance(metric, dict) and metric.get("type") == "TopKAccuracy":
             metric["topk"] = tuple(k for k in metric.get("topk", (1, 5)) if k < max(count, 2))
+
+
+def _point(dataset: dict, root: str, split: _Split, names: tuple[str, ...]) -> None:
+    dataset["data_root"] = root
+    dataset["data_prefix"] = split.images
+    dataset["ann_file"] = split.list_file
+    dataset["classes"] = names
 
 
 def _find(root: str, split: str, given: dict[str, str]) -> _Split:

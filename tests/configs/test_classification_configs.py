@@ -28,7 +28,7 @@ TOY = FOLDER / "toy" / "resnet18_toy.py"
 METAFILE = read_metafile(ROOT / "tasks" / "classification" / "metafile.yml")
 NAME = re.compile(
     r"resnet(?P<depth>\d+)(?P<v2>v2)?-(?P<norm>[a-z]+?)(?P<hard>hard)?_(?P<gpus>\d+)xb(?P<images>\d+)"
-    r"-(?P<scratch>scratch-)?(?P<cosine>coslr-)?(?P<epochs>\d+)e_imagenet"
+    r"-(?P<scratch>scratch-)?(?P<cosine>coslr-)?(?P<epochs>\d+)e(?P<average>-bavg)?_imagenet"
 )
 NORMS = {
     "bn": nn.BatchNorm2d,
@@ -78,6 +78,7 @@ def test_name_states_model_batch_and_schedule(described):
     assert cfg.param_scheduler[-1].type == ("CosineAnnealingLR" if facts.cosine else "MultiStepLR")
     hooks = {hook["type"]: hook for hook in cfg.get("custom_hooks", [])}
     assert ("HardenHook" in hooks) == bool(facts.hard)
+    assert ("BatchAverageHook" in hooks) == bool(facts.average)
     if facts.hard:
         scratch = facts.scratch is not None
         assert cfg.resume is not scratch
@@ -143,7 +144,11 @@ def test_pipelines_give_images_of_224(described, tmp_path):
     Image.new("RGB", (300, 260), (9, 99, 200)).save(tmp_path / "1.jpg")
     cfg = described.cfg
     pipelines = [cfg.train_dataloader.dataset.pipeline, cfg.test_dataloader.dataset.pipeline]
-    pipelines += [h.switch_pipeline for h in cfg.get("custom_hooks", []) if "switch_epoch" in h]
+    for hook in cfg.get("custom_hooks", []):
+        if "switch_epoch" in hook:
+            pipelines.append(hook.switch_pipeline)
+        if "dataloader" in hook:
+            pipelines.append(hook.dataloader.dataset.pipeline)
     for pipeline in pipelines:
         sample = Compose(pipeline)({"img_path": str(tmp_path / "1.jpg"), "label": 7})
         assert sample["inputs"].shape == (3, 224, 224)

@@ -56,6 +56,14 @@ class TestImagenetData:
         assert cfg.model.head.num_classes == 3
         assert cfg.val_evaluator.topk == (1,)
 
+    def test_loaders_of_hooks_read_the_training_images(self, root):
+        cfg = config(root=str(root))
+        loader = dict(dataset=dict(type="ImageClassDataset"))
+        cfg.custom_hooks = [dict(type="BatchAverageHook", dataloader=loader), dict(type="Other")]
+        imagenet_data(cfg)
+        assert files(cfg.custom_hooks[0].dataloader.dataset) == ("train", "")
+        assert cfg.custom_hooks[0].dataloader.dataset.data_root == str(root)
+
     def test_again_changes_nothing(self, root):
         cfg = config(root=str(root))
         imagenet_data(cfg)
