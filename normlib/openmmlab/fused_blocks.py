@@ -27,7 +27,8 @@ def fuse_norm_activation(model: nn.Module) -> int:
     activations, norms with dropout, blocks with a plugin after their last norm, and classes with a
     forward of their own. State dicts, checkpointing (``with_cp``), frozen stages and copies are as
     before; outputs and gradients differ by rounding at most. A norm's forward hook sees what the
-    ReLU returned.
+    ReLU returned. A module with a method of this name, which returns how many of its own norms it
+    has fused, is asked to do so.
 
     Args:
         model: Any module.
@@ -94,6 +95,9 @@ def _new(fused: type, block: type) -> Any:
 
 def _fuse(module: Any) -> int:
     """Fuse what one module does with its own children; returns how many norms that reaches."""
+    if callable(fuse := getattr(module, "fuse_norm_activation", None)):
+        own: int = fuse()
+        return own
     forward = inspect.getattr_static(type(module), "forward")
     if forward is ConvModule.forward:
         activates = module.with_activation and module.order == ("conv", "norm", "act")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmcv.transforms import Compose
+from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from torch.utils.data import Dataset
 
@@ -50,6 +51,8 @@ class ImageClassDataset(Dataset):
         if classes is not None:
             self._check_classes(source, tuple(classes))
         self.pipeline = Compose(list(pipeline))
+        count = self._images.num_classes
+        print_log(f"{source}: {len(self)} images of {count} classes", "current")
 
     @property
     def metainfo(self) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from normlib import SwitchNorm
+
 from .errors import ModelError
 
 _BLOCKS = {
@@ -22,7 +24,31 @@ _BLOCKS = {
 _EXPANSION = {"basic": 1, "bottleneck": 4}
 
 
-class PreActBlock(BaseModule):
+class _NormThenReLU(BaseModule):
+    """A module whose norms are all followed by its `relu`."""
+
+    relu: nn.Module
+
+    def norms_before_relu(self) -> list[nn.Module]:
+        """The norms."""
+        raise NotImplementedError
+
+    def fuse_norm_activation(self) -> int:
+        """Have the norms do the ReLU, where all of them can; returns how many norms that is."""
+        norms = self.norms_before_relu()
+        plain = [
+            isinstance(norm, SwitchNorm) and norm.activation is None and not norm.dropout
+            for norm in norms
+        ]
+        if not all(plain):
+            return 0
+        for norm in norms:
+            norm.activation = "relu"
+        self.relu = nn.Identity()
+        return len(norms)
+
+
+class PreActBlock(_NormThenReLU):
     """Two 3x3 convolutions, or 1x1, 3x3 and 1x1, each after a norm and ReLU, and a shortcut.
 
     Args:
@@ -71,6 +97,10 @@ class PreActBlock(BaseModule):
             )
             self.downsample = nn.Sequential(shortcut)
 
+    def norms_before_relu(self) -> list[nn.Module]:
+        """All norms of the block."""
+        return [getattr(self, norm) for norm, _ in self.names]
+
     def forward(self, x: Tensor) -> Tensor:
         """The shortcut branches off after the first norm and ReLU where it has a convolution."""
         shortcut = x
@@ -83,7 +113,7 @@ class PreActBlock(BaseModule):
 
 
 @MODELS.register_module()
-class PreActResNet(BaseModule):
+class PreActResNet(_NormThenReLU):
     """ResNet v2 (He et al., arXiv 1603.05027), with a norm in the stem as the released models.
 
     Names follow mmdet's ResNet: `conv1`, `layer1.0.conv1`; a norm is named by its layer, such as
@@ -132,6 +162,10 @@ class PreActResNet(BaseModule):
             self.add_module(f"layer{k + 1}", nn.Sequential(*blocks))
         self.norm_out_name, norm_out = build_norm_layer(norm_cfg, channels, postfix="_out")
         self.add_module(self.norm_out_name, norm_out)
+
+    def norms_before_relu(self) -> list[nn.Module]:
+        """The norm of the stem and the last one."""
+        return [getattr(self, name) for name in (self.norm1_name, self.norm_out_name)]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Maps of the stages in `out_indices`."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,7 @@ from torch import nn
 
 import tasks.classification  # noqa: F401
 from normlib import SwitchNorm
+from normlib.openmmlab.fused_blocks import fuse_norm_activation
 from tasks.classification.models.errors import ModelError
 
 
@@ -84,6 +87,26 @@ class TestPreActResNet:
         )
         shapes = [tuple(y.shape) for y in model(torch.randn(1, 3, 64, 64))]
         assert shapes == [(1, 8, 16, 16), (1, 32, 4, 4), (1, 64, 2, 2)]
+
+    def test_its_norms_can_do_the_relu(self):
+        model = MODELS.build(
+            dict(type="PreActResNet", depth=50, base_channels=8, norm_cfg=dict(type="SN"))
+        ).double()
+        fused = copy.deepcopy(model)
+        assert fuse_norm_activation(fused) == 1 + 3 * 16 + 1
+        assert fuse_norm_activation(fused) == 0
+        assert not any(isinstance(m, nn.ReLU) for m in fused.modules())
+        x = torch.randn(2, 3, 40, 40, dtype=torch.float64)
+        for one in (model, fused):
+            one(x)[0].square().sum().backward()
+        torch.testing.assert_close(fused.eval()(x)[0], model.eval()(x)[0])
+        gradients = dict(fused.named_parameters())
+        for name, parameter in model.named_parameters():
+            torch.testing.assert_close(gradients[name].grad, parameter.grad, msg=name)
+
+    def test_batch_norms_are_left_alone(self):
+        model = MODELS.build(dict(type="PreActResNet", depth=18, base_channels=8))
+        assert fuse_norm_activation(model) == 0
 
 
 class TestStemPoolResNet:
