@@ -66,21 +66,23 @@ def plan(
     Args:
         out: Folder of the data and the work directories.
         norms: Registry names of the norms.
-        iterations: Iterations of each finetuning; None for what the configs say. A pretraining is
-            then cut to one epoch.
+        iterations: Iterations of each training; None for what the configs say.
     """
-    short = iterations is not None
+    short: list[str] = []
+    if iterations is not None:
+        short = [
+            *("train_cfg._delete_=True", "train_cfg.type=IterBasedTrainLoop"),
+            *(f"train_cfg.max_iters={iterations}", f"train_cfg.val_interval={iterations}"),
+            *("default_hooks.checkpoint.by_epoch=False", "log_processor.by_epoch=False"),
+            f"default_hooks.checkpoint.interval={iterations}",
+        ]
     pretrainings = {
         norm: Run(
             "ResNet-18",
             norm,
             CLASSIFIER,
             out / f"{Path(CLASSIFIER).stem}_{norm.lower()}",
-            (
-                f"imagenet_data.root={out / 'toy_imagenet'}",
-                *(["train_cfg.max_epochs=1", "train_cfg.val_interval=1"] if short else []),
-                *(["default_hooks.checkpoint.interval=1"] if short else []),
-            ),
+            (f"imagenet_data.root={out / 'toy_imagenet'}", *short),
         )
         for norm in dict.fromkeys(_PRETRAINED.get(norm, norm) for norm in norms)
     }
@@ -94,10 +96,8 @@ def plan(
                 "model.backbone.init_cfg.type=Pretrained",
                 f"model.backbone.init_cfg.checkpoint={folder / 'pretrained.pth'}",
                 "model.backbone.init_cfg.prefix=backbone.",
+                *short,
             ]
-            if short:
-                options += [f"train_cfg.max_iters={iterations}"]
-                options += [f"train_cfg.val_interval={iterations}"]
             work_dir = out / f"{Path(config).stem}_{norm.lower()}"
             finetunings.append(Run(model, norm, config, work_dir, tuple(options)))
     return list(pretrainings.values()), finetunings
@@ -109,7 +109,7 @@ def run_demo(out: Path, norms: tuple[str, ...] = NORMS, iterations: int | None =
     Args:
         out: Folder for the data and the work directories.
         norms: Registry names of the norms.
-        iterations: Iterations of each finetuning; None for what the configs say.
+        iterations: Iterations of each training; None for what the configs say.
 
     Raises:
         DemoError: A training failed; its log is named.

@@ -35,11 +35,9 @@ def test_the_loader_is_timed_alone(workers, monkeypatch):
     monkeypatch.setattr(task.TinyData, "__getitem__", slow)
     options = {"train_dataloader.num_workers": workers}
     speed = measure_training_speed(TINY, ("BN",), rounds=1, batches=6, options=options)
-    assert 15 < speed.loader_images_per_second < 51
-    if workers:
-        assert "The loader is the bottleneck" in speed.report()
-    else:
-        assert "Loading takes" in speed.report()
+    # One sample after the other takes 20 ms at least, on a busy machine more.
+    assert 0 < speed.loader_images_per_second < 51
+    assert speed.workers == workers
 
 
 def test_the_report():
@@ -56,6 +54,19 @@ def test_the_report():
     assert lines[-1] == (
         "Batch of 2 on CPU, 2 threads. The loader gives 2.5 times what the fastest model takes."
     )
+
+
+@pytest.mark.parametrize(
+    ("workers", "loaded", "sentence"),
+    [
+        (4, 100.0, "The loader is the bottleneck: it gives 0.50 of what the fastest model takes; "),
+        (4, 400.0, "The loader gives 2.0 times what the fastest model takes."),
+        (0, 600.0, "Loading takes 25% of the time of the fastest training."),
+    ],
+)
+def test_what_limits_the_training(workers, loaded, sentence):
+    norms = [NormSpeed("BN", 10.0, 200.0, 1.0), NormSpeed("SN", 12.5, 160.0, 1.25)]
+    assert sentence in TrainingSpeed(2, workers, loaded, norms, "cpu", 2).report()
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_the_backbone_drops_into_a_detector(tmp_path):
     init_cfg = dict(type="Pretrained", checkpoint=str(tmp_path / "epoch_1.pth"), prefix="backbone.")
     backbone = DET_MODELS.build(
         dict(
-            type="ResNet",
+            type="mmdet.ResNet",
             depth=18,
             base_channels=8,
             norm_cfg=dict(type="SN"),
