@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from normlib.layers import SwitchNorm
+from normlib.layers import SwitchNorm, switch_norm_layers
 from normlib.ops import sync
 
 # Key of a checkpoint under which the momentum statistics stay when averages have taken their place.
@@ -243,8 +243,11 @@ def _hooked(
 def _training(model: nn.Module) -> Iterator[None]:
     """Training mode, as the model itself understands it, without dropout."""
     modes = {module: module.training for module in model.modules()}
+    dropouts = {layer: layer.dropout for _, layer in switch_norm_layers(model)}
     try:
         model.train()
+        for layer in dropouts:
+            layer.dropout = 0.0
         for module in modes:
             if isinstance(module, _DropoutNd) or type(module).__name__ in _DROP_PATHS:
                 module.training = False
@@ -252,6 +255,8 @@ def _training(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes.items():
             module.training = mode
+        for layer, dropout in dropouts.items():
+            layer.dropout = dropout
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from torch.fx.experimental import _config as symbols_config
 from normlib.checkpoint.exported import (
     Agreement,
     ExportError,
+    UnwritableError,
     compare,
     package_for_onnx,
     quiet,
@@ -92,9 +94,12 @@ def export(
             if format == "onnx":
                 _write_onnx(program, scratch)
             else:
-                torch.export.save(program, scratch)
+                # torch's own writer would abort the process where the disk is full.
+                content = io.BytesIO()
+                torch.export.save(program, content)
+                scratch.write_bytes(content.getbuffer())
         except (OSError, RuntimeError) as error:
-            raise ExportError(f"{path.absolute()} cannot be written: {error}") from error
+            raise UnwritableError(f"{path.absolute()} cannot be written: {error}") from error
         agreement = compare(original, run_exported(scratch, format), example, tolerance)
     return Exported(path, folded, agreement)
 
@@ -184,7 +189,7 @@ def _renamed_when_done(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        raise ExportError(f"{path.absolute()} cannot be written: {error}") from error
+        raise UnwritableError(f"{path.absolute()} cannot be written: {error}") from error
     with folder as name:
         scratch = Path(name, path.name)
         yield scratch

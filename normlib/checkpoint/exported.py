@@ -22,6 +22,10 @@ class ExportError(ValueError):
     """A model cannot be exported, or its export does not compute what the model does."""
 
 
+class UnwritableError(ExportError):
+    """The disk refuses an exported file."""
+
+
 class Agreement(NamedTuple):
     """How an exported file compares with its model.
 

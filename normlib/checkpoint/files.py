@@ -65,8 +65,9 @@ def save(state: Mapping[str, Tensor], path: Path, force: bool = False) -> None:
             torch.save({"state_dict": tensors}, temporary)
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-    except (OSError, RuntimeError) as error:
-        raise OutputError(f"{path} cannot be written: {error}") from error
+    except Exception as error:  # safetensors has an error of its own for a full disk
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise OutputError(f"{path} cannot be written: {reason}") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -69,8 +69,9 @@ def write(
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        raise ConfigError(f"{path} could not be written: {error}") from error
+    except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{path} could not be written: {reason}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

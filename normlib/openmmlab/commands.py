@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from normlib.openmmlab.pretrained import check_weight_files
 from normlib.openmmlab.runner import bare_model
 
 _AMP = "AmpOptimWrapper"
+# What gloo says where the other end of a connection is gone.
+_PEER_LOST = re.compile(r"Connection (closed|reset) by peer")
 # Parts of a config that an evaluation has no use for; without them no hook can build them.
 _TRAINING = (
     "train_dataloader",
@@ -193,7 +196,8 @@ def exit_code(command: Callable[[], object]) -> int:
     The process group, if the command has opened one, is closed.
 
     Returns:
-        0; 2 after an error that is the user's to mend; 130 after an interrupt.
+        0; 1 where another process of the run has ended; 2 after an error that is the user's to
+        mend; 130 after an interrupt.
     """
     rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
     where = "" if rank == "0" else f" (rank {rank})"
@@ -204,6 +208,10 @@ def exit_code(command: Callable[[], object]) -> int:
         print(f"interrupted{where}", file=sys.stderr)
         code = 130
     except Exception as error:
+        if _PEER_LOST.search(str(error)):
+            print(f"stopped{where}: another process of the run has ended", file=sys.stderr)
+            processes.stop(failed=True)
+            return 1
         if not _is_users(error):
             raise
         # A DataLoader worker puts the traceback before the message.
@@ -226,7 +234,17 @@ def _is_users(error: Exception) -> bool:
     """Errors of our own classes are written for the user, and so is an unknown registry name."""
     if type(error).__module__.partition(".")[0] in ("normlib", "tasks"):
         return True
+    if isinstance(error, TypeError) and _raised_in(error) == "build_from_cfg":
+        return True  # A class of the config does not take the arguments that the config gives.
     return isinstance(error, KeyError) and "registry. Please check" in str(error)
+
+
+def _raised_in(error: Exception) -> str:
+    """Name of the function that an error was raised in."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame.tb_frame.f_code.co_name if frame is not None else ""
 
 
 def _load_alone(cfg: Config, checkpoint: str) -> None:

@@ -90,7 +90,7 @@ def _backbone(state: OrderedDict[str, Tensor]) -> OrderedDict[str, Tensor]:
 
 
 def _check(state: OrderedDict[str, Tensor], config: str, backbone: bool, source: str) -> str:
-    cfg = load_config(config)
+    cfg = load_config(config, needs_data=False)
     model = _model(cfg)
     part = model.get_submodule("backbone") if backbone else model
     load_weights(part, state, source, cfg.get("allow_missing_weights") or ())

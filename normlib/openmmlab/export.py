@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from normlib.analysis.stopwatch import ratio, time_interleaved
 from normlib.checkpoint.export import FORMATS, Exported, check_request, export
-from normlib.checkpoint.exported import ExportError, run_exported
+from normlib.checkpoint.exported import ExportError, UnwritableError, run_exported
 from normlib.openmmlab.errors import CheckpointError, ConfigError
 from normlib.openmmlab.launch import load_config
 from normlib.openmmlab.pixels import Pixels, in_words, padding_of
@@ -51,7 +51,8 @@ def export_model(
 ) -> str:
     """Write a trained model, or a part of it, as an ONNX file or an exported program.
 
-    No data set is read. The model is recorded on two random images on the CPU, in float32.
+    Of data sets the classes alone are read, where they are there. The model is recorded on two
+    random images on the CPU, in float32.
 
     Args:
         config: Path of the config.
@@ -80,7 +81,7 @@ def export_model(
         raise ConfigError(f"{error} (--out, --force)" if path.exists() else str(error)) from error
     if min(size) < 1:
         raise ConfigError(f"--size {size[0]} {size[1]}: height and width must be 1 or more")
-    network = _network(load_config(config, options), checkpoint)
+    network = _network(load_config(config, options, needs_data=False), checkpoint)
     preprocessor = network.get_submodule("data_preprocessor")
     part = _OnImages(_part(network, module), Pixels(preprocessor) if preprocess else None)
     part.eval()
@@ -90,7 +91,8 @@ def export_model(
         exported = export(part, example, path, format, overwrite=force)
     except ExportError as error:
         what = f"{config}{f', {module}' if module else ''}"
-        raise ConfigError(f"{what} cannot be exported: {error}. {_HINT}") from error
+        hint = "" if isinstance(error, UnwritableError) else f". {_HINT}"
+        raise ConfigError(f"{what} cannot be exported: {error}{hint}") from error
     lines = [
         f"{path}: {path.stat().st_size / 2**20:.1f} MiB, {format}",
         *_about_norms(exported),
@@ -150,7 +152,12 @@ def _network(cfg: Config, checkpoint: str) -> nn.Module:
         description.setdefault("data_preprocessor", cfg.data_preprocessor)
     model: nn.Module = MODELS.build(description)
     loaded = CheckpointLoader.load_checkpoint(checkpoint, "cpu")
-    load_weights(model, state_dict_of(loaded, checkpoint, module=model), checkpoint)
+    load_weights(
+        model,
+        state_dict_of(loaded, checkpoint, module=model),
+        checkpoint,
+        bn_to_sn=cfg.get("bn_to_sn"),
+    )
     model.float().eval()
     return model
 

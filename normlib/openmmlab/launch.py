@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.registry import FUNCTIONS, RUNNERS
 from mmengine.runner import Runner
 
@@ -24,7 +26,9 @@ from normlib.openmmlab.runner import bare_model
 _NORM_CHANGES = "norm_changes"
 
 
-def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Config:
+def load_config(
+    path: str | Path, options: dict[str, Any] | None = None, needs_data: bool = True
+) -> Config:
     """Read a config and work out what it says in short.
 
     In this order: the file and its bases, ``options``, the rules named in ``config_rules`` (in
@@ -34,6 +38,8 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     Args:
         path: The config file.
         options: Dotted keys and their values, which go before the file's.
+        needs_data: Whether data that a rule (one with a true attribute ``reads_data``) cannot find
+            are an error; otherwise that rule changes nothing, and the log says so.
 
     Returns:
         The config, ready for :func:`build_runner`.
@@ -55,7 +61,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
                     f"config_rules names {name!r}, which is not registered in FUNCTIONS; "
                     "is the module that defines it in custom_imports?"
                 )
-            rule(cfg)
+            _apply_rule(rule, name, cfg, needs_data)
         changes = apply_norm_cfg(cfg)
         allow_missing_weights(cfg)
         bn_to_sn(cfg)
@@ -134,6 +140,18 @@ def _schedule_sparse_norms(runner: Runner) -> None:
             "the config has sparse norms and no SparseScheduleHook: it is added, so that their "
             "radius grows with training; name it in custom_hooks to set its arguments"
         )
+
+
+def _apply_rule(rule: Callable[[Config], None], name: str, cfg: Config, needs_data: bool) -> None:
+    if needs_data or not getattr(rule, "reads_data", False):
+        rule(cfg)
+        return
+    try:
+        rule(copy.deepcopy(cfg))
+    except ValueError as error:
+        print_log(f"{name} is passed over, the config's classes hold: {error}", "current")
+    else:
+        rule(cfg)
 
 
 def _read(path: Path) -> Config:

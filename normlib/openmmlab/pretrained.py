@@ -118,7 +118,9 @@ def load_weights(
     """Copy weights into a module, and refuse those that do not fit.
 
     ``num_batches_tracked``, which older BatchNorm files lack and nothing depends on, may be missing
-    unless ``exact``. Entries of the file which the module has no place for are logged in one line.
+    unless ``exact``. Entries of the file which the module has no place for are logged in one line,
+    unless they continue a sequence of blocks that the module has: a file of a deeper network does
+    not fit.
 
     Args:
         module: Receives the weights.
@@ -172,6 +174,13 @@ def load_weights(
         )
     if misfits:
         problems.append(f"{len(misfits)} have another shape: {_some(misfits, '; ')}")
+    deeper = [key for key in unused if not exact and _is_further_block(module, key)]
+    deeper = [key for key in deeper if not any(p.search(key) for p in patterns)]
+    if deeper:
+        problems.append(
+            f"the file is of a deeper network: {len(deeper)} of its weights belong to blocks that "
+            f"the model does not have: {_some(deeper)}"
+        )
     if exact and unused:
         problems.append(f"{len(unused)} of the file are not in the model: {_some(unused)}")
     if problems:
@@ -180,7 +189,7 @@ def load_weights(
             if exact
             else "take a file that fits the model's norm and depth, or name what may keep its "
             "initial value in the config, e.g. allow_missing_weights = "
-            f"[{_pattern(missing, misfits)!r}]"
+            f"[{_pattern(missing or deeper, misfits)!r}]"
             + (f" (the file also has {len(unused)} unused: {_some(unused, most=3)})" * bool(unused))
             + "".join(f". {hint}" for hint in hints(module, state_dict, missing, misfits))
         )
@@ -190,6 +199,17 @@ def load_weights(
         )
     if unused:
         print_log(f"{source}: {len(unused)} unused weights: {_some(unused, most=3)}", "current")
+
+
+def _is_further_block(module: nn.Module, key: str) -> bool:
+    """Whether a key is of a block after the last of a numbered sequence that the module has."""
+    for name in key.split(".")[:-1]:
+        children = dict(module.named_children())
+        if name not in children:
+            numbered = bool(children) and all(child.isdecimal() for child in children)
+            return numbered and name.isdecimal()
+        module = children[name]
+    return False
 
 
 def _from_batch_norm(

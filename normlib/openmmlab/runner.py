@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
+from pathlib import Path
 from typing import Any
 
 from mmengine.device import get_device
+from mmengine.dist import get_world_size
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import MODEL_WRAPPERS, RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -66,12 +68,31 @@ class CheckedRunner(Runner):
         return checkpoint
 
     def resume(self, *args: Any, **kwargs: Any) -> None:
-        """Resume as mmengine does, from a checkpoint that fits the model exactly."""
+        """Resume as mmengine does, from a checkpoint that fits the model exactly.
+
+        The best checkpoint of a run with another work directory is not this run's to replace.
+        """
         self._resuming = True
         try:
             super().resume(*args, **kwargs)
         finally:
             self._resuming = False
+        recorded = self.message_hub.runtime_info
+        best = [key for key in recorded if key.startswith("best_ckpt")]
+        own = Path(self.work_dir).resolve()
+        if any(own not in Path(str(recorded[key])).resolve().parents for key in best):
+            for key in [key for key in recorded if key.startswith("best_")]:
+                del recorded[key]
+
+    def build_train_loop(self, loop: Any) -> BaseLoop:
+        """Build the training loop.
+
+        Raises:
+            ConfigError: If the data give no batch.
+        """
+        built: BaseLoop = super().build_train_loop(loop)
+        check_batches(built.dataloader)
+        return built
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
         """Move the model to its device and, in distributed training, wrap it.
@@ -102,6 +123,16 @@ class CheckedRunner(Runner):
             optim_wrapper = {k: v for k, v in optim_wrapper.items() if k != "loss_scale"}
             optim_wrapper["type"] = "CPUAmpOptimWrapper"
         return super().build_optim_wrapper(optim_wrapper)
+
+
+def check_batches(dataloader: Any) -> None:
+    """Raise a ConfigError if a dataloader of known length has no batch to train on."""
+    if isinstance(dataloader.dataset, Sized) and len(dataloader) == 0:
+        raise ConfigError(
+            f"train_dataloader has no batch: its data set has {len(dataloader.dataset)} samples, a "
+            f"batch {dataloader.batch_size} on each of {get_world_size()} processes "
+            f"(drop_last={dataloader.drop_last}); give more data or a smaller batch_size"
+        )
 
 
 def bare_model(model: nn.Module) -> nn.Module:

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 from normlib.analysis.stopwatch import ratio, time_interleaved
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.launch import load_config
+from normlib.openmmlab.runner import check_batches
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ def measure_training_speed(
     init_default_scope(cfg.get("default_scope", "mmengine"))
     set_multi_processing(**cfg.get("env_cfg", {}).get("mp_cfg", {}), distributed=False)
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
+    check_batches(loader)
     first = next(iter(loader))
     steps = {norm: _Step(cfg, first) for norm, cfg in cfgs.items()}
     loaded = _loader_speed(loader, batches)

@@ -41,7 +41,8 @@ def batch_setting(cfg: Config) -> None:
     cfg.optim_wrapper.optimizer.lr *= total / base
     cfg.auto_scale_lr.base_batch_size = total
     norm = cfg.get("norm_cfg") or {}
-    if images == 1 and norm.get("type") in ("SN", "SSN"):
-        norm.setdefault("normalizers", ("in", "ln"))
+    for part in (norm, *(value for value in norm.values() if isinstance(value, dict))):
+        if images == 1 and part.get("type") in ("SN", "SSN"):
+            part.setdefault("normalizers", ("in", "ln"))
     if cfg.get("work_dir") is None and cfg.filename:
         cfg.work_dir = f"work_dirs/{Path(cfg.filename).stem}_{setting}"

@@ -6,6 +6,7 @@ import copy
 import os
 from dataclasses import dataclass
 
+import numpy as np
 from mmengine.config import Config
 from mmengine.registry import FUNCTIONS
 
@@ -110,4 +111,14 @@ def _classes(root: str, split: _Split) -> tuple[int, tuple[str, ...]]:
         return len(names), names
     listed = read_list_file(os.path.join(root, split.list_file), folder)
     count = listed.num_classes
+    absent = np.setdiff1d(np.arange(count), listed.labels)
+    if len(absent):
+        raise DatasetError(
+            f"{os.path.join(root, split.list_file)} has the labels 0 to {count - 1}, but no image "
+            f"of {len(absent)} of these classes: {absent[:5].tolist()}"
+            f"{' and more' * (len(absent) > 5)}; labels count the classes from 0, without gaps"
+        )
     return count, listed.classes or tuple(map(str, range(count)))
+
+
+imagenet_data.reads_data = True

@@ -177,3 +177,6 @@ def _set_num_classes(model: dict, count: int) -> None:
         raise ValueError(
             f"coco_data found no head with num_classes in the model among {sorted(_CLASS_HEADS)}"
         )
+
+
+coco_data.reads_data = True

@@ -6,12 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DATASETS
 
 from normlib.checkpoint.batch_average import MOMENTUM_STATISTICS
 from normlib.openmmlab import averaged_checkpoint, commands
@@ -358,6 +360,16 @@ class TestExitCode:
         assert commands.exit_code(command) == 2
         assert capsys.readouterr().err == "error: norm_cfg.type is 'XX'\n"
 
+    def test_an_argument_that_a_class_does_not_know_is_the_users(self, capsys, monkeypatch):
+        monkeypatch.delenv("RANK", raising=False)
+        command = partial(
+            commands.train, TINY, options={"train_dataloader.dataset.sise": 1, "work_dir": "x"}
+        )
+        monkeypatch.setattr(commands, "build_runner", lambda cfg, _: DATASETS.build(
+            cfg.train_dataloader.dataset))  # fmt: skip
+        assert commands.exit_code(command) == 2
+        assert "sise" in capsys.readouterr().err
+
     def test_another_rank_says_which(self, capsys, monkeypatch, tmp_path):
         monkeypatch.setenv("RANK", "3")
         monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
@@ -380,6 +392,17 @@ class TestExitCode:
             commands.exit_code(lambda: 1 / 0)
         with pytest.raises(ValueError, match="anything"):
             commands.exit_code(lambda: int("anything"))
+
+    def test_the_end_of_another_process_is_one_line(self, capsys, monkeypatch):
+        monkeypatch.setenv("RANK", "1")
+
+        def command():
+            raise RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [::1]")
+
+        assert commands.exit_code(command) == 1
+        assert capsys.readouterr().err == (
+            "stopped (rank 1): another process of the run has ended\n"
+        )
 
     def test_interrupts(self):
         def command():

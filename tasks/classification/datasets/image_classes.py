@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -49,7 +50,10 @@ def read_class_folders(folder: str) -> ImageClasses:
         DatasetError: The folder is missing or has no sub-folders, or a class has no image.
     """
     if not os.path.isdir(folder):
-        raise DatasetError(f"{folder} is not a folder (seen from {os.getcwd()})")
+        raise DatasetError(
+            f"the folder of the images, {folder!r}, does not exist (seen from {os.getcwd()}); set "
+            "imagenet_data.root to that of the data"
+        )
     classes = class_folder_names(folder)
     if not classes:
         raise DatasetError(
@@ -73,6 +77,20 @@ def read_class_folders(folder: str) -> ImageClasses:
 
 
 def read_list_file(path: str, folder: str) -> ImageClasses:
+    """Read a text file of lines `PATH LABEL`, once for as long as it stays as it is.
+
+    See :func:`_read_list_file`. A list of a million lines takes seconds, and both the config rule
+    and the data set want it.
+    """
+    try:
+        state = os.stat(path)
+    except OSError as error:
+        raise DatasetError(f"list file {path} cannot be read: {error}") from error
+    return _read_list_file(path, folder, (state.st_mtime_ns, state.st_size))
+
+
+@lru_cache(maxsize=2)
+def _read_list_file(path: str, folder: str, state: tuple[int, int]) -> ImageClasses:
     """A text file of lines `PATH LABEL`, labels from 0 on; empty lines are skipped.
 
     A file `classes.txt` beside it, one name a line, names the classes.
@@ -80,6 +98,7 @@ def read_list_file(path: str, folder: str) -> ImageClasses:
     Args:
         path: The list file.
         folder: What its paths are relative to.
+        state: Tells versions of the file apart.
 
     Raises:
         DatasetError: The file is missing or empty, has a line of another form or a label out of

@@ -10,6 +10,10 @@ from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
 
+class MetricError(ValueError):
+    """An argument of a metric in the config is out of range."""
+
+
 @METRICS.register_module()
 class TopKAccuracy(BaseMetric):
     """Share of images, in per cent, whose class is among the k highest scores.
@@ -26,8 +30,8 @@ class TopKAccuracy(BaseMetric):
 
     def __init__(self, topk: Sequence[int] = (1, 5), **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not topk or any(k < 1 for k in topk):
-            raise ValueError(f"TopKAccuracy: topk is {topk!r}; it is a list of numbers from 1")
+        if not topk or not all(isinstance(k, int) and k >= 1 for k in topk):
+            raise MetricError(f"TopKAccuracy: topk is {topk!r}; it is a list of numbers from 1")
         self.topk = tuple(topk)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:

@@ -41,8 +41,8 @@ class ImageClassifier(BaseModel):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
-        if mixup < 0:
-            raise ModelError(f"model.mixup is {mixup}; it must be 0 (none) or more, such as 0.2")
+        if not (isinstance(mixup, int | float) and mixup >= 0):
+            raise ModelError(f"model.mixup is {mixup!r}; it must be 0 (none) or more, such as 0.2")
         self.backbone = MODELS.build(backbone)
         self.head = MODELS.build(head)
         self.mixup = MixUp(alpha=mixup, num_classes=self.head.num_classes) if mixup else None

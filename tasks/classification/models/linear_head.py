@@ -39,6 +39,9 @@ class LinearClsHead(BaseModule):
         super().__init__(init_cfg or dict(type="Normal", layer="Linear", std=0.01))
         if num_classes < 1:
             raise ModelError(f"model.head.num_classes is {num_classes}; it must be 1 or more")
+        for name, value in (("dropout", dropout), ("label_smoothing", label_smoothing)):
+            if not (isinstance(value, int | float) and 0 <= value < 1):
+                raise ModelError(f"model.head.{name} is {value!r}; it must lie in [0, 1)")
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
         self.pool = nn.AdaptiveAvgPool2d(1)

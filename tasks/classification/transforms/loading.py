@@ -12,6 +12,7 @@ from mmengine import fileio
 from mmengine.registry import TRANSFORMS
 from PIL import Image
 from torchvision.io import ImageReadMode, decode_image
+from torchvision.transforms.v2.functional import to_dtype
 
 from tasks.data_checks import DatasetError, find_damage
 
@@ -20,7 +21,8 @@ from tasks.data_checks import DatasetError, find_damage
 class LoadImageTensor(BaseTransform):
     """Decode an image file to RGB, and refuse one that is not whole.
 
-    EXIF orientation is ignored, as the published figures are computed.
+    EXIF orientation is ignored, as the published figures are computed; of an animation the first
+    picture is taken; 16 bits are scaled to 8.
 
     Required keys: `img_path`.
 
@@ -52,11 +54,14 @@ class LoadImageTensor(BaseTransform):
 def _decoded(path: str, content: bytes) -> torch.Tensor:
     try:
         # The copy is writable, as torch wants it.
-        return decode_image(
-            torch.frombuffer(bytearray(content), dtype=torch.uint8), ImageReadMode.RGB
-        )
-    except RuntimeError:
+        encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        image = decode_image(encoded, ImageReadMode.RGB)
+    except (RuntimeError, ValueError):
         pass  # Pillow knows more formats, and some damage that libjpeg tolerates.
+    else:
+        if image.dim() == 4:  # an animation
+            image = image[0]
+        return to_dtype(image, torch.uint8, scale=True)
     try:
         with Image.open(io.BytesIO(content)) as image:
             return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()

@@ -89,6 +89,12 @@ class TestValues:
         model.train()(batch)
         torch.testing.assert_close(statistics["1.running_var"], model[1].running_var)
 
+    def test_dropout_of_the_norms_is_off_and_comes_back(self):
+        model, plain = model_of("SN", dropout=0.5), model_of("SN")
+        batches = batches_of(4, 4)
+        assert_same(averaged(model, batches), averaged(plain, batches))
+        assert model[1].dropout == 0.5
+
     def test_a_layer_called_twice_counts_twice(self):
         class Shared(nn.Module):
             def __init__(self):

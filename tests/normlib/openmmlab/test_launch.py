@@ -35,6 +35,16 @@ def no_data(cfg):
     raise FileNotFoundError("data/coco is not there")
 
 
+@FUNCTIONS.register_module(force=True)
+def from_data(cfg):
+    cfg.from_data = True
+    if not cfg.get("data_there"):
+        raise ValueError("data are not there")
+
+
+from_data.reads_data = True
+
+
 @pytest.fixture
 def load(tmp_path):
     """Load the tiny config, with options, working in tmp_path."""
@@ -144,6 +154,16 @@ class TestLoadConfig:
         with pytest.raises(ConfigError, match=r"configs/absent\.py does not exist"):
             load_config("configs/absent.py")
 
+    @pytest.mark.parametrize("there", [True, False])
+    def test_what_needs_no_data_does_without(self, there, tmp_path):
+        path = tmp_path / "config.py"
+        path.write_text(f"config_rules = ['from_data']\ndata_there = {there}\n")
+        cfg = load_config(path, needs_data=False)
+        assert cfg.get("from_data", False) is there
+        if not there:
+            with pytest.raises(ConfigError, match="data are not there"):
+                load_config(path)
+
 
 class TestBuildRunner:
     def test_the_log_says_norms_and_backend(self, load):
@@ -197,6 +217,25 @@ class TestTraining:
         assert losses_of(rest) == losses_of(whole)
         for key, value in whole.model.state_dict().items():
             assert torch.equal(rest.model.state_dict()[key], value), key
+
+    def test_a_run_leaves_the_best_checkpoint_of_the_run_it_goes_on_from(self, train, tmp_path):
+        best = {
+            "default_hooks.checkpoint": dict(
+                type="CheckpointHook", save_best="count", rule="greater"
+            ),
+            "train_cfg.max_epochs": 1,
+            "train_cfg.val_interval": 1,
+        }
+        train(best)
+        (first,) = (tmp_path / "run").glob("best_*.pth")
+        options = {"resume": True, "load_from": str(tmp_path / "run" / "epoch_1.pth")}
+        train({**best, **options, "work_dir": str(tmp_path / "rest"), "train_cfg.max_epochs": 2})
+        assert first.is_file()
+        assert list((tmp_path / "rest").glob("best_*.pth"))
+
+    def test_data_of_less_than_a_batch_are_an_error(self, train):
+        with pytest.raises(ConfigError, match=r"no batch: its data set has 1 samples, a batch 2"):
+            train({"train_dataloader.dataset.size": 1, "train_dataloader.drop_last": True})
 
     def test_auto_resume_takes_the_latest(self, train, tmp_path):
         train({"train_cfg.max_epochs": 1})

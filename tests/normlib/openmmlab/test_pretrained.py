@@ -279,3 +279,29 @@ class TestBatchNormToSwitchNorm:
         del options["bn_to_sn"]
         with pytest.raises(CheckpointError, match="bn_to_sn"):
             commands.train(TINY, work_dir=str(tmp_path / "x"), options=options)
+
+
+class TestDeeperNetworks:
+    """A file of a deeper network would otherwise be cut off silently."""
+
+    class Stages(BaseModule):
+        def __init__(self, blocks):
+            super().__init__()
+            self.layer1 = nn.Sequential(*[nn.Conv2d(3, 3, 1) for _ in range(blocks)])
+
+    def load(self, **kwargs):
+        module = nn.Sequential()
+        module.add_module("backbone", self.Stages(2))
+        other = nn.Sequential()
+        other.add_module("backbone", self.Stages(4))
+        other.add_module("head", nn.Linear(2, 2))
+        load_weights(module, other.state_dict(), "deep.pth", **kwargs)
+
+    def test_are_refused(self):
+        with pytest.raises(
+            CheckpointError, match=r"deeper network: 4 .*backbone\.layer1\.2\.weight"
+        ):
+            self.load()
+
+    def test_may_be_allowed(self):
+        self.load(allow_missing=[r"backbone\.layer1\.[23]"])

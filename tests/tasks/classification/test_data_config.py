@@ -96,6 +96,14 @@ class TestImagenetData:
         imagenet_data(cfg)
         assert cfg.model.head.num_classes == 1000
 
+    @pytest.mark.parametrize("labels", [(1, 2, 3), (0, 1, 3)])
+    def test_labels_with_gaps(self, root, labels):
+        lines = [f"cat/1.png {label}" for label in labels]
+        (root / "train.txt").write_text("\n".join(lines))
+        data = dict(root=str(root), train_list="train.txt")
+        with pytest.raises(DatasetError, match=r"no image of 1 of these classes.*from 0"):
+            imagenet_data(config(**data))
+
     @pytest.mark.parametrize(
         ("data", "message"),
         [
@@ -148,6 +156,14 @@ class TestBatchSetting:
         cfg.batch_setting, cfg.norm_cfg = setting, dict(type=norm)
         batch_setting(cfg)
         assert cfg.norm_cfg.get("normalizers") == normalizers
+
+    def test_parts_of_the_norm_cfg_too(self):
+        cfg = config()
+        cfg.batch_setting = "8x1"
+        cfg.norm_cfg = dict(backbone=dict(type="SN"), head=dict(type="GN"))
+        batch_setting(cfg)
+        assert cfg.norm_cfg.backbone.normalizers == ("in", "ln")
+        assert "normalizers" not in cfg.norm_cfg.head
 
     def test_none(self):
         cfg = config()

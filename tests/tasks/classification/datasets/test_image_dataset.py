@@ -57,7 +57,7 @@ class TestClassFolders:
         write(tmp_path / "1.png")
         with pytest.raises(DatasetError, match=r"has no sub-folders; .*'PATH LABEL'"):
             build(data_root=str(tmp_path))
-        with pytest.raises(DatasetError, match="absent is not a folder"):
+        with pytest.raises(DatasetError, match="absent', does not exist"):
             build(data_root=str(tmp_path), data_prefix="absent")
 
     def test_other_classes_than_those_of_the_training(self, folders):

@@ -129,14 +129,17 @@ def test_a_file_of_another_number_of_classes_is_refused(tmp_path):
     ("changes", "message"),
     [
         (dict(mixup=-1), r"model\.mixup is -1"),
+        (dict(mixup="abc"), r"model\.mixup is 'abc'"),
         (dict(head=dict(num_classes=0)), r"num_classes is 0"),
-        (dict(backbone=dict(type="PreActResNet", depth=19)), "."),
+        (dict(head=dict(dropout=1.5)), r"model\.head\.dropout is 1.5; it must lie in \[0, 1\)"),
+        (dict(head=dict(label_smoothing=-1)), r"model\.head\.label_smoothing is -1"),
     ],
 )
 def test_mistakes(changes, message):
-    if "backbone" in changes:
-        with pytest.raises(ModelError, match=r"depth is 19; it is one of \[18, 34"):
-            MODELS.build(dict(type="PreActResNet", depth=19))
-        return
     with pytest.raises(ModelError, match=message):
         build(**changes)
+
+
+def test_an_unknown_depth():
+    with pytest.raises(ModelError, match=r"depth is 19; it is one of \[18, 34"):
+        MODELS.build(dict(type="PreActResNet", depth=19))

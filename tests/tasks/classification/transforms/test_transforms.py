@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -129,3 +130,20 @@ class TestPCALighting:
             out = lighting({"img": image})["img"]
             assert out.dtype == torch.uint8
             assert (out.int().diff(dim=2) >= 0).all()
+
+
+def test_sixteen_bits_are_scaled_to_eight(tmp_path):
+    values = (PIXELS.astype(np.uint16) << 8) + 77
+    assert cv2.imwrite(str(tmp_path / "1.png"), values[..., ::-1])
+    image = load(tmp_path / "1.png")
+    assert image.dtype == torch.uint8
+    assert np.abs(image.permute(1, 2, 0).numpy().astype(int) - PIXELS).max() <= 1
+
+
+def test_the_first_picture_of_an_animation(tmp_path):
+    frames = [Image.new("RGB", (6, 5), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "1.gif", save_all=True, append_images=frames[1:])
+    (tmp_path / "1.gif").rename(tmp_path / "1.jpg")
+    image = load(tmp_path / "1.jpg")
+    assert image.shape == (3, 5, 6)
+    assert image[:, 0, 0].tolist() == [255, 0, 0]
