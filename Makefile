@@ -19,7 +19,7 @@ help: ## show this list
 install: ## set up the virtual environment; quick when nothing has changed
 	@tools/install.sh
 
-demo: install ## finetune small detectors with five norms and print the table (DEMO_ARGS=...)
+demo: install ## pretrain and finetune small models with five norms, print tables (DEMO_ARGS=...)
 	@$(BIN)/python tools/demo.py $(DEMO_ARGS)
 
 test: lint ## lint, types, import rules, tests with coverage (PYTEST_ARGS='-m "not slow"')
