@@ -68,8 +68,11 @@ def state_dict_of(
     for pattern, new in revise_keys:
         state = {re.sub(pattern, new, key): value for key, value in state.items()}
         versions = {re.sub(pattern, new, key): value for key, value in versions.items()}
+    target = module if prefix is None else None
     if released.recognise(state) is not None:
-        state, versions = _converted(state, source, module if prefix is None else None), {}
+        state, versions = _converted(state, source, target), {}
+    elif target is not None and _has_other_norm_names(state, target):
+        state, versions = _converted(state, source, target, plain=True), {}
     if prefix is not None:
         start = prefix.rstrip(".") + "."
         under = {k[len(start) :]: v for k, v in state.items() if k.startswith(start)}
@@ -95,11 +98,21 @@ def weights_in(checkpoint: Any) -> Mapping[str, Tensor] | None:
     return None
 
 
+def _has_other_norm_names(state: Mapping[str, Tensor], module: nn.Module) -> bool:
+    """Whether this is a released ResNet with GN, whose norms are called ``bn1`` in the file."""
+    return (
+        "gn1.weight" in module.state_dict()
+        and "gn1.weight" not in state
+        and "bn1.running_mean" not in state
+        and released.recognise(state, plain=True) is not None
+    )
+
+
 def _converted(
-    state: Mapping[str, Tensor], source: str, module: nn.Module | None
+    state: Mapping[str, Tensor], source: str, module: nn.Module | None, plain: bool = False
 ) -> dict[str, Tensor]:
     try:
-        conversion = released.convert(state, source)
+        conversion = released.convert(state, source, plain)
     except released.ReleasedFileError as error:
         raise CheckpointError(f"checkpoint {error}") from error
     print_log(f"{source} is {summary(conversion)}", "current")

@@ -305,3 +305,17 @@ class TestDeeperNetworks:
 
     def test_may_be_allowed(self):
         self.load(allow_missing=[r"backbone\.layer1\.[23]"])
+
+
+def test_a_released_encoder_with_gn_called_bn(tmp_path):
+    from mmdet.models.backbones import ResNet
+
+    gn = dict(type="GN", num_groups=8)
+    kwargs = dict(depth=18, base_channels=8, norm_cfg=gn)
+    weights = ResNet(**kwargs).state_dict()
+    file = {f"module.{k.replace('gn', 'bn')}": torch.randn_like(v) for k, v in weights.items()}
+    torch.save(file, tmp_path / "encoder.pth")
+    net = ResNet(**kwargs, init_cfg=pretrained(tmp_path / "encoder.pth"))
+    net.init_weights()
+    for key, value in net.state_dict().items():
+        assert torch.equal(value, file[f"module.{key.replace('gn', 'bn')}"]), key
