@@ -200,13 +200,14 @@ def test_control_parameters_of_ssn_have_their_own_settings():
     assert found == {True: (pytest.approx(0.01), 0.0), False: (0.1, 1e-4)}
 
 
-class TestToy:
-    @pytest.fixture(scope="class")
-    def data(self, tmp_path_factory):
-        folder = tmp_path_factory.mktemp("toy")
-        imagenet.generate(folder, imagenet.ImageNetToy(train=8, val=2, size=32))
-        return folder
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toy")
+    imagenet.generate(folder, imagenet.ImageNetToy(train=8, val=2, size=32))
+    return folder
 
+
+class TestToy:
     @pytest.mark.parametrize("norm", ["BN", "GN", "SN", "SyncSN", "SSN"])
     def test_takes_every_norm_and_trains(self, norm, data, tmp_path):
         options = {
