@@ -18,8 +18,8 @@ from normlib.ops import sync
 # Key of a checkpoint under which the momentum statistics stay when averages have taken their place.
 MOMENTUM_STATISTICS = "momentum_statistics"
 
-# Of mmcv, timm and torchvision, which no common class unites.
-_DROP_PATHS = ("DropPath", "DropBlock", "DropBlock2d", "DropBlock3d", "StochasticDepth")
+# What acts in training alone, of mmcv, timm and torchvision, which no common class unites.
+_OFF = ("DropPath", "DropBlock", "DropBlock2d", "DropBlock3d", "StochasticDepth", "MixUp", "CutMix")
 
 
 class BatchAverage:
@@ -76,8 +76,8 @@ class BatchAverage:
     def collecting(self) -> Iterator[None]:
         """While this lasts, what the model is called with counts.
 
-        The model is then in training mode without gradients, its dropout off. Afterwards parameters
-        and buffers, running statistics included, and modes are as they were before.
+        The model is then in training mode without gradients, its dropout and mixup off. Afterwards
+        parameters and buffers, running statistics included, and modes are as they were before.
         """
         with ExitStack() as stack:
             stack.enter_context(torch.no_grad())
@@ -241,7 +241,7 @@ def _hooked(
 
 @contextmanager
 def _training(model: nn.Module) -> Iterator[None]:
-    """Training mode, as the model itself understands it, without dropout."""
+    """Training mode, as the model itself understands it, without dropout and mixup."""
     modes = {module: module.training for module in model.modules()}
     dropouts = {layer: layer.dropout for _, layer in switch_norm_layers(model)}
     try:
@@ -249,7 +249,7 @@ def _training(model: nn.Module) -> Iterator[None]:
         for layer in dropouts:
             layer.dropout = 0.0
         for module in modes:
-            if isinstance(module, _DropoutNd) or type(module).__name__ in _DROP_PATHS:
+            if isinstance(module, _DropoutNd) or type(module).__name__ in _OFF:
                 module.training = False
         yield
     finally:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import copy
 import io
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +24,7 @@ from normlib.checkpoint.exported import (
 )
 from normlib.checkpoint.fold import Folded, fold
 from normlib.checkpoint.plain_norm import replace_norms
+from normlib.checkpoint.saving import replacing
 
 # Formats, and the ends of their files' names.
 FORMATS = {"torch_export": ".pt2", "onnx": ".onnx"}
@@ -89,8 +87,8 @@ def export(
     original.eval()
     folded = _folded(original, example, tolerance)
     program = _recorded(replace_norms(copy.deepcopy(folded.model)), example)
-    with _renamed_when_done(path) as scratch:
-        try:
+    try:
+        with replacing(path) as scratch:
             if format == "onnx":
                 _write_onnx(program, scratch)
             else:
@@ -98,9 +96,9 @@ def export(
                 content = io.BytesIO()
                 torch.export.save(program, content)
                 scratch.write_bytes(content.getbuffer())
-        except (OSError, RuntimeError) as error:
-            raise UnwritableError(f"{path.absolute()} cannot be written: {error}") from error
-        agreement = compare(original, run_exported(scratch, format), example, tolerance)
+            agreement = compare(original, run_exported(scratch, format), example, tolerance)
+    except OSError as error:
+        raise UnwritableError(f"{path.absolute()} cannot be written: {error}") from error
     return Exported(path, folded, agreement)
 
 
@@ -180,20 +178,6 @@ def _write_onnx(program: ExportedProgram, path: Path) -> None:
     if domains:
         raise ExportError(f"the ONNX graph needs operators outside the standard: {sorted(domains)}")
     onnx_program.save(path, external_data=False)
-
-
-@contextmanager
-def _renamed_when_done(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` that becomes it, unless an error leaves the block."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise UnwritableError(f"{path.absolute()} cannot be written: {error}") from error
-    with folder as name:
-        scratch = Path(name, path.name)
-        yield scratch
-        scratch.replace(path)
 
 
 def _summary(error: Exception) -> str:

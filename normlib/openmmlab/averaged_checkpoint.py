@@ -12,6 +12,7 @@ from mmengine.runner.checkpoint import weights_to_cpu
 from torch import Tensor
 
 from normlib.checkpoint.batch_average import MOMENTUM_STATISTICS
+from normlib.checkpoint.saving import replacing
 from normlib.openmmlab.errors import ConfigError
 
 
@@ -61,19 +62,12 @@ def write(
     rest["state_dict"] = weights_to_cpu(weights)
     kept = {name: value.cpu() for name, value in momentum.items()}
     rest[MOMENTUM_STATISTICS] = kept | rest.get(MOMENTUM_STATISTICS, {})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            torch.save(rest, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with replacing(path) as scratch:
+            torch.save(rest, scratch)
     except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
         reason = str(error).splitlines()[0]
         raise ConfigError(f"{path} could not be written: {reason}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def movement(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> str:

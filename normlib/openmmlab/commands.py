@@ -18,11 +18,11 @@ from mmengine.registry import HOOKS, METRICS, Registry
 
 from normlib.checkpoint.batch_average import swap_statistics
 from normlib.openmmlab import averaged_checkpoint, processes
-from normlib.openmmlab.batch_average import StatisticsPass
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.launch import build_runner, load_config
 from normlib.openmmlab.pretrained import check_weight_files
 from normlib.openmmlab.runner import bare_model
+from normlib.openmmlab.statistics_pass import StatisticsPass
 
 _AMP = "AmpOptimWrapper"
 # What gloo says where the other end of a connection is gone.

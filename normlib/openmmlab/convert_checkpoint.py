@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
-from normlib.checkpoint import files, released
+from normlib.checkpoint import released, saving
 from normlib.checkpoint.released_report import report
 from normlib.openmmlab.errors import CheckpointError, ConfigError
 from normlib.openmmlab.launch import load_config
@@ -47,7 +47,7 @@ def convert_checkpoint(
         ReleasedFileError: A file is not a released one.
         OutputError: ``out`` cannot be written.
     """
-    files.check_output(Path(out), force)
+    saving.check_output(Path(out), force)
     state: OrderedDict[str, Tensor] = OrderedDict()
     reports = []
     for source in sources:
@@ -66,7 +66,7 @@ def convert_checkpoint(
         reports.append("every ratio is one-hot at its largest entry (--harden)")
     if config is not None:
         reports.append(_check(state, config, backbone, ", ".join(sources)))
-    files.save(state, Path(out), force)
+    saving.save(state, Path(out), force)
     reports.append(f"wrote {out}: {len(state)} weights" + _use(backbone))
     return "\n".join(reports)
 

@@ -10,7 +10,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import FUNCTIONS
 
-from tasks.data_checks import DatasetError
+from tasks.data_checks import DatasetError, read_switch
 
 from .datasets.image_classes import class_folder_names, read_list_file
 
@@ -45,17 +45,10 @@ def imagenet_data(cfg: Config) -> None:
         DatasetError: a file or folder is not found, or has not its form.
         ValueError: the config has an unknown key, or no head with `num_classes`.
     """
-    given = {k: v for k, v in (cfg.get("imagenet_data") or {}).items() if v is not None}
-    if unknown := sorted(set(given) - _KEYS):
-        raise ValueError(f"imagenet_data has unknown keys {unknown}; known: {sorted(_KEYS)}")
+    given = read_switch(cfg, "imagenet_data", _KEYS)
     if not given:
         return
-    root = os.path.expanduser(given.get("root", ""))
-    if not root:
-        raise ValueError(f"imagenet_data has {sorted(given)} but no root, the folder of the data")
-    if not os.path.isdir(root):
-        raise DatasetError(f"imagenet_data.root={root!r} is not a folder (seen from {os.getcwd()})")
-
+    root = given["root"]
     splits = {name: _find(root, name, given) for name in ("train", "val")}
     count, names = _classes(root, splits["train"])
     for loader, name in _LOADERS.items():

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import FUNCTIONS
 
-from tasks.data_checks import DatasetError
+from tasks.data_checks import DatasetError, read_switch
 
 from .datasets.annotation_file import read_class_names
 from .datasets.coco_layout import Split, find_split
@@ -44,17 +44,10 @@ def coco_data(cfg: Config) -> None:
             categories than each other.
         ValueError: the config has an unknown key or a part that the rule cannot change.
     """
-    given = {key: value for key, value in (cfg.get("coco_data") or {}).items() if value is not None}
-    if unknown := sorted(set(given) - _KEYS):
-        raise ValueError(f"coco_data has unknown keys {unknown}; known: {sorted(_KEYS)}")
+    given = read_switch(cfg, "coco_data", _KEYS)
     if not given:
         return
-    root = os.path.expanduser(given.get("root", ""))
-    if not root:
-        raise ValueError(f"coco_data has {sorted(given)} but no root, the folder of the data")
-    if not os.path.isdir(root):
-        raise DatasetError(f"coco_data.root={root!r} is not a folder (seen from {os.getcwd()})")
-
+    root = given["root"]
     splits = {name: _find(root, name, given) for name in ("train", "val")}
     classes = _read_classes(root, splits)
     for loader, name in _LOADERS.items():

@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from .ranges import check_least
 from .scene import SceneObject, compose, coverage, paint, polygons
 from .shapes import SHAPES
 
@@ -45,10 +46,7 @@ class CocoToy:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("train", 1), ("val", 1), ("size", 64), ("seed", 0)):
-            value = getattr(self, name)
-            if value < least:
-                raise ValueError(f"{name} is {value}; it must be at least {least}")
+        check_least(self, train=1, val=1, size=64, seed=0)
 
     @property
     def pictures(self) -> dict[str, int]:

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from shapely.geometry import box
 
+from .ranges import check_least
 from .scene import SceneObject, paint
 from .shapes import SHAPES, outline
 
@@ -44,10 +45,7 @@ class ImageNetToy:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("train", 1), ("val", 1), ("size", 16), ("seed", 0)):
-            value = getattr(self, name)
-            if value < least:
-                raise ValueError(f"{name} is {value}; it must be at least {least}")
+        check_least(self, train=1, val=1, size=16, seed=0)
 
     @property
     def pictures(self) -> dict[str, int]:

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import normlib
-from normlib.checkpoint.files import OutputError
 from normlib.checkpoint.released import ReleasedFileError
+from normlib.checkpoint.saving import OutputError
 from normlib.openmmlab.convert_checkpoint import convert_checkpoint
 from normlib.openmmlab.errors import CheckpointError
 from normlib.openmmlab.launch import build_runner, load_config

@@ -10,9 +10,9 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from normlib.checkpoint.batch_average import MOMENTUM_STATISTICS, swap_statistics
-from normlib.openmmlab.batch_average import StatisticsPass, check_num_batches
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.runner import bare_model
+from normlib.openmmlab.statistics_pass import StatisticsPass, check_num_batches
 
 
 @HOOKS.register_module()
@@ -34,13 +34,13 @@ class BatchAverageHook(Hook):
 
     Args:
         num_batches: Training batches that every process feeds, see
-            :class:`normlib.openmmlab.batch_average.StatisticsPass`.
+            :class:`normlib.openmmlab.statistics_pass.StatisticsPass`.
         dataloader: Config of the data to feed. The authors take training images without
             augmentation: resized to 256, their centre of 224. By default the config's
             ``train_dataloader``, built once more.
 
     Raises:
-        ConfigError: See :class:`normlib.openmmlab.batch_average.StatisticsPass`; or there is an
+        ConfigError: See :class:`normlib.openmmlab.statistics_pass.StatisticsPass`; or there is an
             ``EMAHook``, which evaluates and saves other weights.
     """
 

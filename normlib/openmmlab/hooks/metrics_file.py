@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
 import resource
 import statistics
@@ -19,6 +18,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, Runner
 
 import normlib
+from normlib.checkpoint.saving import replacing
 
 
 @HOOKS.register_module()
@@ -98,13 +98,9 @@ class MetricsFileHook(Hook):
             },
             "backend": normlib.backend().name,
         }
-        path = Path(runner.work_dir) / "metrics.json"
-        temporary = path.with_suffix(".json.tmp")
-        with temporary.open("w") as file:
-            json.dump(summary, file, indent=2, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        text = json.dumps(summary, indent=2, allow_nan=False)
+        with replacing(Path(runner.work_dir, "metrics.json")) as scratch:
+            scratch.write_text(text)
 
 
 def _peak_memory() -> float:

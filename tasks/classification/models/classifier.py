@@ -79,7 +79,7 @@ class ImageClassifier(BaseModel):
 
     def loss(self, inputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The loss, and the share of right answers in the batch where mixup does not blur them."""
-        if self.mixup is not None and self.training:
+        if self.mixup is not None and self.mixup.training:
             inputs, labels = self.mixup(inputs, labels)
         logits = self.logits(inputs)
         losses = {"loss": self.head.loss(logits, labels)}

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
-from mmengine import fileio
 from mmengine.registry import TRANSFORMS
 from PIL import Image
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2.functional import to_dtype
 
-from tasks.data_checks import DatasetError, find_damage
+from tasks.data_checks import DatasetError, read_image_file
 
 
 @TRANSFORMS.register_module()
@@ -41,13 +40,7 @@ class LoadImageTensor(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Load the image of one sample."""
         path = results["img_path"]
-        try:
-            content = fileio.get(path, backend_args=self.backend_args)
-        except OSError as error:
-            raise DatasetError(f"{path} cannot be read: {error}") from error
-        if damage := find_damage(io.BytesIO(content)):
-            raise DatasetError(f"{path} {damage}; fetch it again, or remove it from the data")
-        results["img"] = _decoded(path, content)
+        results["img"] = _decoded(path, read_image_file(path, self.backend_args))
         return results
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
-
 import mmcv
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
-from mmengine import fileio
 from mmengine.registry import TRANSFORMS
 
-from tasks.data_checks import DatasetError, find_damage
+from tasks.data_checks import DatasetError, read_image_file
 
 
 @TRANSFORMS.register_module()
@@ -42,12 +39,7 @@ class LoadImageChecked(LoadImageFromFile):
 
     def _load(self, results: dict) -> np.ndarray:
         path = results["img_path"]
-        try:
-            content = fileio.get(path, backend_args=self.backend_args)
-        except OSError as error:
-            raise DatasetError(f"{path} cannot be read: {error}") from error
-        if damage := find_damage(io.BytesIO(content)):
-            raise DatasetError(f"{path} {damage}")
+        content = read_image_file(path, self.backend_args)
         image = mmcv.imfrombytes(content, flag=self.color_type, backend=self.imdecode_backend)
         if image is None:
             raise DatasetError(f"{path} is not an image that {self.imdecode_backend} can decode")

@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torchvision import models
 
 import normlib
 from normlib.layers import Choice
@@ -132,7 +133,6 @@ class TestFromBatchNorm:
         assert (model[1].eps, model[1].normalizers) == (1e-2, ("in", "bn"))
 
     def test_resnet(self):
-        models = pytest.importorskip("torchvision.models")
         model, x = filled(models.resnet18(num_classes=3)).eval(), torch.randn(1, 3, 64, 64)
         names = [n for n, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)]
         scale = 20.0**-0.5  # Keeps activations of arbitrary weights finite.

@@ -17,15 +17,6 @@ FORMATS = ["torch_export", "onnx"]
 SUFFIX = {"torch_export": ".pt2", "onnx": ".onnx"}
 
 
-@pytest.fixture(autouse=True)
-def packages(request):
-    """ONNX files are optional."""
-    callspec = getattr(request.node, "callspec", None)
-    if callspec is not None and callspec.params.get("format") == "onnx":
-        for package in ("onnx", "onnxscript", "onnxruntime"):
-            pytest.importorskip(package, reason=f"{package} of normlib[export] is not installed")
-
-
 class Block(nn.Module):
     """Norms of every kind, with a fused residual and ReLU, and one that can be folded."""
 

@@ -108,7 +108,6 @@ def test_preprocessing_in_the_graph(classifier, tmp_path):
 
 @torch.no_grad()
 def test_onnx(classifier, tmp_path):
-    pytest.importorskip("onnxruntime", reason="normlib[export] is not installed")
     config, checkpoint, model = classifier()
     out = tmp_path / "new" / "graph.onnx"
     export_model(config, checkpoint, "onnx", out=str(out), size=SIZE, preprocess=True)

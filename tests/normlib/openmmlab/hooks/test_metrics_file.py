@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -217,7 +218,7 @@ class TestWriting:
 
         run.build(train_cfg__max_epochs=1).train()
         before = run.path.read_text()
-        target = module.os if step == "fsync" else module.Path
+        target = os if step == "fsync" else module.Path
         monkeypatch.setattr(target, step, kill)
         with pytest.raises(Killed):
             run.build(train_cfg__max_epochs=2).train()

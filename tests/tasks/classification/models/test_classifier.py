@@ -8,6 +8,7 @@ from mmengine.registry import MODELS
 
 import tasks.classification  # noqa: F401
 from normlib import SwitchNorm
+from normlib.checkpoint.batch_average import BatchAverage
 from normlib.openmmlab.pretrained import load_weights, state_dict_of
 from tasks.classification.models.errors import ModelError
 
@@ -143,3 +144,16 @@ def test_mistakes(changes, message):
 def test_an_unknown_depth():
     with pytest.raises(ModelError, match=r"depth is 19; it is one of \[18, 34"):
         MODELS.build(dict(type="PreActResNet", depth=19))
+
+
+def test_a_batch_average_is_of_whole_images():
+    model, plain = build(mixup=0.4), build()
+    plain.load_state_dict(model.state_dict())
+    statistics = []
+    for one in (model, plain):
+        average = BatchAverage(one)
+        with average.collecting():
+            one(IMAGES, LABELS, mode="loss")
+        statistics.append(average.statistics())
+    assert statistics[0].keys() == statistics[1].keys()
+    assert all(torch.equal(value, statistics[1][name]) for name, value in statistics[0].items())

@@ -1,10 +1,11 @@
-"""Writing weights: whole or not at all."""
+"""Writing files whole or not at all, weights above all."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -15,6 +16,25 @@ _SUFFIXES = (".pth", ".pt", ".safetensors")
 
 class OutputError(ValueError):
     """Weights cannot be written where they are asked for."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write, which takes the place of ``path`` unless an error leaves the block.
+
+    Args:
+        path: The file that is to be whole or as it was; missing folders are made.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        scratch = Path(folder, path.name)
+        yield scratch
+        with scratch.open("rb+") as file:
+            os.fsync(file.fileno())
+        scratch.replace(path)
 
 
 def check_output(path: Path, force: bool = False) -> None:
@@ -51,29 +71,14 @@ def save(state: Mapping[str, Tensor], path: Path, force: bool = False) -> None:
     """
     check_output(path, force)
     tensors = {key: value.detach().clone().contiguous() for key, value in state.items()}
-    temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        temporary = Path(name)
-        if path.suffix == ".safetensors":
-            import safetensors.torch
+        with replacing(path) as scratch:
+            if path.suffix == ".safetensors":
+                import safetensors.torch
 
-            safetensors.torch.save_file(tensors, temporary, metadata={"format": "pt"})
-        else:
-            torch.save({"state_dict": tensors}, temporary)
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+                safetensors.torch.save_file(tensors, scratch, metadata={"format": "pt"})
+            else:
+                torch.save({"state_dict": tensors}, scratch)
     except Exception as error:  # safetensors has an error of its own for a full disk
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise OutputError(f"{path} cannot be written: {reason}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
