@@ -17,11 +17,6 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
-CLASSIFIER = "configs/classification/toy/resnet18_toy.py"
-DETECTORS = {
-    "Faster R-CNN": "configs/detection/toy/faster-rcnn_r18_fpn_toy.py",
-    "Mask R-CNN": "configs/detection/toy/mask-rcnn_r18_fpn_toy.py",
-}
 NORMS = ("BN", "GN", "SN", "SyncSN", "SSN")
 # Synchronised and sparse norms start from the weights of plain SN, as in the papers.
 _PRETRAINED = {"SyncSN": "SN", "SSN": "SN", "SyncSSN": "SN", "SyncBN": "BN"}
@@ -34,12 +29,52 @@ class DemoError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Task:
+    """Models that share data, metrics and a table.
+
+    Attributes:
+        title: Of the table.
+        data: The generated data set, as `tools/make_toy_data.py` calls it.
+        metrics: By column of the table: name of a metric and the factor that makes it per cent.
+        configs: By model.
+    """
+
+    title: str
+    data: str
+    metrics: dict[str, tuple[str, float]]
+    configs: dict[str, str]
+
+
+CLASSIFICATION = Task(
+    "Classification on generated data, 8 classes",
+    "imagenet",
+    {"top-1 (%)": ("accuracy/top1", 1)},
+    {"ResNet-18": "configs/classification/toy/resnet18_toy.py"},
+)
+DETECTION = Task(
+    "Detection on generated data, from these backbones",
+    "coco",
+    {"box AP": ("coco/bbox_mAP", 100), "mask AP": ("coco/segm_mAP", 100)},
+    {
+        "Faster R-CNN": "configs/detection/toy/faster-rcnn_r18_fpn_toy.py",
+        "Mask R-CNN": "configs/detection/toy/mask-rcnn_r18_fpn_toy.py",
+    },
+)
+SEGMENTATION = Task(
+    "Segmentation on generated data, from these backbones",
+    "ade20k",
+    {"mIoU": ("mIoU", 1)},
+    {"DeepLab": "configs/segmentation/toy/deeplab_r18_toy-ade20k.py"},
+)
+
+
+@dataclass(frozen=True)
 class Run:
     """One training: a model and a norm, its config, and where its record goes."""
 
+    task: Task
     model: str
     norm: str
-    config: str
     work_dir: Path
     options: tuple[str, ...] = ()
 
@@ -47,7 +82,7 @@ class Run:
         """The command line that a user would type for it."""
         return [
             "tools/dist_train.sh",
-            self.config,
+            self.task.configs[self.model],
             str(processes),
             *("--work-dir", str(self.work_dir)),
             *("--cfg-options", f"norm_cfg.type={self.norm}", *self.options),
@@ -56,6 +91,17 @@ class Run:
     def record(self) -> dict:
         """What the training wrote down of itself."""
         return json.loads((self.work_dir / "metrics.json").read_text())
+
+    def cells(self) -> list[str]:
+        """What the record says for the columns of the task's table."""
+        record = self.record()
+        values = [(record["metrics"].get(key), scale) for key, scale in self.task.metrics.values()]
+        seconds = record["seconds_per_iteration"]
+        return [
+            *("-" if value is None else f"{scale * value:.1f}" for value, scale in values),
+            "-" if seconds is None else f"{seconds:.3f}",
+            f"{record['peak_memory_mib']:.0f}",
+        ]
 
 
 def plan(
@@ -76,35 +122,33 @@ def plan(
             *("default_hooks.checkpoint.by_epoch=False", "log_processor.by_epoch=False"),
             f"default_hooks.checkpoint.interval={iterations}",
         ]
+
+    def run(task: Task, model: str, norm: str, *options: str) -> Run:
+        work_dir = out / f"{Path(task.configs[model]).stem}_{norm.lower()}"
+        data = f"{task.data}_data.root={out / f'toy_{task.data}'}"
+        return Run(task, model, norm, work_dir, (data, *options, *short))
+
     pretrainings = {
-        norm: Run(
-            "ResNet-18",
-            norm,
-            CLASSIFIER,
-            out / f"{Path(CLASSIFIER).stem}_{norm.lower()}",
-            (f"imagenet_data.root={out / 'toy_imagenet'}", *short),
-        )
+        norm: run(CLASSIFICATION, "ResNet-18", norm)
         for norm in dict.fromkeys(_PRETRAINED.get(norm, norm) for norm in norms)
     }
     finetunings = []
-    for model, config in DETECTORS.items():
-        for norm in norms:
-            folder = pretrainings[_PRETRAINED.get(norm, norm)].work_dir
-            options = [
-                f"coco_data.root={out / 'toy_coco'}",
-                "model.backbone.init_cfg._delete_=True",
-                "model.backbone.init_cfg.type=Pretrained",
-                f"model.backbone.init_cfg.checkpoint={folder / 'pretrained.pth'}",
-                "model.backbone.init_cfg.prefix=backbone.",
-                *short,
-            ]
-            work_dir = out / f"{Path(config).stem}_{norm.lower()}"
-            finetunings.append(Run(model, norm, config, work_dir, tuple(options)))
+    for task in (DETECTION, SEGMENTATION):
+        for model in task.configs:
+            for norm in norms:
+                folder = pretrainings[_PRETRAINED.get(norm, norm)].work_dir
+                weights = (
+                    "model.backbone.init_cfg._delete_=True",
+                    "model.backbone.init_cfg.type=Pretrained",
+                    f"model.backbone.init_cfg.checkpoint={folder / 'pretrained.pth'}",
+                    "model.backbone.init_cfg.prefix=backbone.",
+                )
+                finetunings.append(run(task, model, norm, *weights))
     return list(pretrainings.values()), finetunings
 
 
 def run_demo(out: Path, norms: tuple[str, ...] = NORMS, iterations: int | None = None) -> None:
-    """Make the data, pretrain a backbone, finetune detectors from it, and print the tables.
+    """Make the data, pretrain a backbone, finetune models from it, and print the tables.
 
     Args:
         out: Folder for the data and the work directories.
@@ -116,8 +160,9 @@ def run_demo(out: Path, norms: tuple[str, ...] = NORMS, iterations: int | None =
     """
     console = Console(soft_wrap=not sys.stdout.isatty())
     out = out.resolve()
-    for name in ("imagenet", "coco"):
-        _call([sys.executable, "tools/make_toy_data.py", name, str(out / f"toy_{name}")])
+    for task in (CLASSIFICATION, DETECTION, SEGMENTATION):
+        folder = str(out / f"toy_{task.data}")
+        _call([sys.executable, "tools/make_toy_data.py", task.data, folder])
     gpus = torch.cuda.device_count()
     processes = min(2, gpus) if gpus else 2
     pretrainings, finetunings = plan(out, norms, iterations)
@@ -138,55 +183,34 @@ def run_demo(out: Path, norms: tuple[str, ...] = NORMS, iterations: int | None =
                 pass
         if run in pretrainings:
             _name_weights(run)
-            result = f"top-1 {_percent(run.record(), 'accuracy/top1', 1)} %"
-        else:
-            result = f"box AP {_percent(run.record(), 'coco/bbox_mAP')}"
+        *results, seconds, _ = run.cells()
+        figures = ", ".join(
+            f"{name} {value}"
+            for name, value in zip(run.task.metrics, results, strict=True)
+            if value != "-"
+        )
         console.print(
-            f"{title}: {_seconds(run.record())} s/iteration, {result} "
-            f"({time.monotonic() - start:.0f} s so far)"
+            f"{title}: {seconds} s/iteration, {figures} ({time.monotonic() - start:.0f} s so far)"
         )
     console.print()
-    console.print(pretraining_table(pretrainings))
-    console.print(finetuning_table(finetunings))
+    for task in (CLASSIFICATION, DETECTION, SEGMENTATION):
+        console.print(results_table(task, [run for run in runs if run.task is task]))
     console.print(
         "Generated data and a few dozen iterations: the tables show that every norm trains and "
         f"what it costs, not which is best.\nLogs, metrics and checkpoints: {out}"
     )
 
 
-def pretraining_table(runs: list[Run]) -> Table:
-    """The table of finished pretrainings, read from their work directories."""
-    table = Table(title="Classification on generated data, 8 classes")
+def results_table(task: Task, runs: list[Run]) -> Table:
+    """The table of the finished runs of a task, read from their work directories."""
+    table = Table(title=task.title)
     for name in ("model", "norm"):
         table.add_column(name)
-    for name in ("top-1 (%)", "s/iteration", "peak memory (MiB)"):
-        table.add_column(name, justify="right")
-    for run in runs:
-        record = run.record()
-        top1 = _percent(record, "accuracy/top1", 1)
-        memory = f"{record['peak_memory_mib']:.0f}"
-        table.add_row(run.model, run.norm, top1, _seconds(record), memory)
-    return table
-
-
-def finetuning_table(runs: list[Run]) -> Table:
-    """The table of finished finetunings, read from their work directories."""
-    table = Table(title="Detection on generated data, from these backbones")
-    for name in ("model", "norm"):
-        table.add_column(name)
-    for name in ("box AP", "mask AP", "s/iteration", "peak memory (MiB)"):
+    for name in (*task.metrics, "s/iteration", "peak memory (MiB)"):
         table.add_column(name, justify="right")
     for k, run in enumerate(runs):
-        record = run.record()
-        table.add_row(
-            run.model,
-            run.norm,
-            _percent(record, "coco/bbox_mAP"),
-            _percent(record, "coco/segm_mAP"),
-            _seconds(record),
-            f"{record['peak_memory_mib']:.0f}",
-            end_section=k + 1 < len(runs) and runs[k + 1].model != run.model,
-        )
+        last = k + 1 < len(runs) and runs[k + 1].model != run.model
+        table.add_row(run.model, run.norm, *run.cells(), end_section=last)
     return table
 
 
@@ -196,16 +220,6 @@ def _name_weights(run: Run) -> None:
     named = run.work_dir / "pretrained.pth"
     named.unlink(missing_ok=True)
     named.symlink_to(last.name)
-
-
-def _percent(record: dict, metric: str, scale: float = 100) -> str:
-    value = record["metrics"].get(metric)
-    return "-" if value is None else f"{scale * value:.1f}"
-
-
-def _seconds(record: dict) -> str:
-    value = record["seconds_per_iteration"]
-    return "-" if value is None else f"{value:.3f}"
 
 
 def _call(command: list[str]) -> None:

@@ -16,7 +16,8 @@ import yaml
 BEGIN = "<!-- results: begin (written by tools/update_tables.py from metafile.yml) -->"
 END = "<!-- results: end -->"
 NOT_MEASURED = "not measured"
-_METRICS = ("box AP", "mask AP", "top-1", "top-5")
+_TO_ROOT = "../../"  # from tasks/<task>/README.md
+_METRICS = ("box AP", "mask AP", "top-1", "top-5", "mIoU", "multi-scale mIoU")
 
 
 class MetafileError(ValueError):
@@ -220,8 +221,7 @@ def _table(metafile: Metafile, collection: Collection) -> str:
 
 
 def _cells(model: Model, metrics: list[str], with_options: bool) -> list[str]:
-    up = "../" * len(Path(model.config).parent.parts)
-    cells = [f"[{model.name}]({up}{model.config})"]
+    cells = [f"[{model.name}]({_TO_ROOT}{model.config})"]
     if with_options:
         cells.append(f"`{model.options}`" if model.options else "")
     cells += [str(value) for value in model.metadata.values()]

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
@@ -36,10 +37,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _show_list() -> None:
-    table = Table("name", "task", "model", "published", "used", "linked in")
+    table = Table("name", "task", "model", "published", "pixels", "used", "linked in")
     for file in FILES.values():
-        table.add_row(file.name, file.task, file.entry, file.figures, file.used, file.source)
-    width = None if sys.stdout.isatty() else 240
+        row = (file.name, file.task, file.entry, file.figures, str(file.pixels), file.used)
+        table.add_row(*(escape(text) for text in row), file.source)
+    width = None if sys.stdout.isatty() else 400
     Console(width=width).print(table)
     print(f"All of them are their authors', under {LICENCE}.")
 

@@ -1,4 +1,4 @@
-"""Make a small generated data set: `python tools/make_toy_data.py {coco,imagenet} OUT`."""
+"""Make a small generated data set: `python tools/make_toy_data.py SET OUT`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,29 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from tasks.toy_data import coco, folder, imagenet
+from tasks.toy_data import ade20k, cityscapes, coco, folder, imagenet
 
 SETS = {
+    "ade20k": (
+        ade20k.ADE20KToy,
+        ade20k.generate,
+        "rooms and parks with label maps, as ADE20K's scene parsing release",
+        {
+            "train": "training pictures",
+            "val": "validation pictures",
+            "size": "longer side, pixels",
+        },
+    ),
+    "cityscapes": (
+        cityscapes.CityscapesToy,
+        cityscapes.generate,
+        "streets with label maps of 19 classes, as Cityscapes",
+        {
+            "train": "training pictures",
+            "val": "validation pictures",
+            "size": "height (half the width), pixels",
+        },
+    ),
     "coco": (
         coco.CocoToy,
         coco.generate,

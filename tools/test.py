@@ -29,11 +29,23 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--work-dir", help="for the log; default work_dirs/CONFIG/test")
     parser.add_argument(
         "--out",
-        metavar="FILE.json",
-        help="write the predictions as COCO JSON: FILE.bbox.json, FILE.segm.json",
+        metavar="FILE.json|DIR",
+        help="write the predictions; of a detector as COCO JSON (FILE.bbox.json, FILE.segm.json), "
+        "of a segmentor as label maps (DIR/IMAGE.png)",
     )
-    parser.add_argument("--show-dir", metavar="DIR", help="draw the predictions (one process)")
-    parser.add_argument("--tta", action="store_true", help="test-time augmentation")
+    parser.add_argument(
+        "--show-dir",
+        metavar="DIR",
+        help="draw the predictions beside the truth, a picture an image (one process)",
+    )
+    augmentation = parser.add_mutually_exclusive_group()
+    augmentation.add_argument("--tta", action="store_true", help="test-time augmentation")
+    augmentation.add_argument(
+        "--tta-compare",
+        action="store_true",
+        help="without, then with test-time augmentation: a table of both; what the second writes "
+        "goes to folders 'tta' inside those of the first",
+    )
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -58,6 +70,7 @@ def main() -> int:
             out=args.out,
             show_dir=args.show_dir,
             tta=args.tta,
+            tta_compare=args.tta_compare,
             options=args.cfg_options,
             launcher=args.launcher,
         )

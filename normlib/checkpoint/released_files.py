@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from normlib.checkpoint.pixel_format import BGR_MEAN, FACE_RGB, RGB_STD, PixelFormat
+
 LICENCE = "CC BY-NC 4.0"
 _CLASSIFICATION = "github.com/switchablenorms/Switchable-Normalization"
 _SPARSE = "github.com/switchablenorms/Sparse_SwitchNorm"
@@ -26,6 +28,7 @@ class ReleasedFile:
         figures: What they published for it, empty where nothing.
         drive_id: Its id on Google Drive.
         source: The repository whose README links it.
+        pixels: What its network takes.
         md5: Its published MD5 sum, where there is one.
         used: Where this project takes it, and what to know about it.
     """
@@ -36,6 +39,7 @@ class ReleasedFile:
     figures: str
     drive_id: str
     source: str
+    pixels: PixelFormat = RGB_STD
     md5: str | None = None
     used: str = ""
 
@@ -58,7 +62,7 @@ def _classifier(name: str, entry: str, figures: str, drive_id: str, used: str = 
 
 def _sparse(images: int, figures: str, drive_id: str, md5: str) -> ReleasedFile:
     name, entry = f"resnet50_ssn_8x{images}", f"ResNet-50 v1, SSN (8,{images})"
-    return ReleasedFile(name, "classification", entry, figures, drive_id, _SPARSE, md5)
+    return ReleasedFile(name, "classification", entry, figures, drive_id, _SPARSE, md5=md5)
 
 
 def _detection(name: str, entry: str, figures: str, drive_id: str, used: str = "") -> ReleasedFile:
@@ -68,11 +72,13 @@ def _detection(name: str, entry: str, figures: str, drive_id: str, used: str = "
 def _segmentation(norm: str, part: str, figures: str, drive_id: str) -> ReleasedFile:
     name = f"resnet50d8_c1_deepsup_{norm.lower().replace(' ', '')}_{part}"
     entry = f"ResNet-50 dilated 8, C1 with deep supervision, {norm}: {part}"
-    return ReleasedFile(name, "segmentation", entry, figures, drive_id, _SEGMENTATION)
+    return ReleasedFile(name, "segmentation", entry, figures, drive_id, _SEGMENTATION, BGR_MEAN)
 
 
 def _face(name: str, entry: str, figures: str, drive_id: str, used: str = "") -> ReleasedFile:
-    return ReleasedFile(name, "face", entry, figures, drive_id, _CLASSIFICATION, used=used)
+    return ReleasedFile(
+        name, "face", entry, figures, drive_id, _CLASSIFICATION, FACE_RGB, used=used
+    )
 
 
 _IN_LN = "SN of IN and LN: norm_cfg.normalizers=('in', 'ln')"

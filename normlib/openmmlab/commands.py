@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
+import copy
+import gc
 import json
 import os
 import re
@@ -12,14 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.registry import HOOKS, METRICS, Registry
+from mmengine.logging import print_log
 
 from normlib.checkpoint.batch_average import swap_statistics
-from normlib.openmmlab import averaged_checkpoint, processes
+from normlib.openmmlab import averaged_checkpoint, predictions, processes, tta_config
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.launch import build_runner, load_config
+from normlib.openmmlab.pixel_check import check_pixels
 from normlib.openmmlab.pretrained import check_weight_files
 from normlib.openmmlab.runner import bare_model
 from normlib.openmmlab.statistics_pass import StatisticsPass
@@ -81,6 +83,7 @@ def train(
         cfg.resume = True
         cfg.load_from = None if resume == "auto" else resume
     check_weight_files(cfg)
+    check_pixels(cfg)
     build_runner(cfg, launcher).train()
 
 
@@ -91,6 +94,7 @@ def evaluate(
     out: str | None = None,
     show_dir: str | None = None,
     tta: bool = False,
+    tta_compare: bool = False,
     options: dict[str, Any] | None = None,
     launcher: str = "none",
 ) -> dict[str, float]:
@@ -101,32 +105,46 @@ def evaluate(
         checkpoint: The weights.
         work_dir: Where the log and metrics go; else the folder ``test`` of the config's, so that
             the record of the training stays as it is.
-        out: Write the predictions in COCO format: for ``results.json``, ``results.bbox.json`` and,
-            with masks, ``results.segm.json``.
+        out: Write the predictions. Of a detector in COCO format: for ``results.json``,
+            ``results.bbox.json`` and, with masks, ``results.segm.json``. Of a segmentor as label
+            maps: for a folder, one PNG an image, its labels as those of the data set.
         show_dir: Write the images with their predictions drawn there; in one process only.
         tta: Augment at test time, as the config's tta_model and tta_pipeline say.
+        tta_compare: Evaluate without, then with augmentation, and log a table of both. What the
+            second evaluation writes goes to folders ``tta`` inside those of the first.
         options: Dotted config keys and their values.
         launcher: Who started the processes.
 
     Returns:
-        The metrics.
+        The metrics; with ``tta_compare`` those with augmentation too, their names after ``tta/``.
 
     Raises:
         ConfigError: If the config or an option asks for what cannot be done.
         CheckpointError: If weights are missing or do not fit.
     """
+    if tta and tta_compare:
+        raise ConfigError("--tta-compare evaluates with augmentation too; leave out --tta")
     cfg = load_config(config, options)
     cfg.work_dir = work_dir or str(Path(cfg.work_dir, "test"))
     _load_alone(cfg, checkpoint)
-    if out is not None:
-        _write_predictions(cfg, out)
-    if show_dir is not None:
-        if processes.Place.of(launcher, os.environ).world_size > 1:
-            raise ConfigError("--show-dir: mmengine draws in one process only; take tools/test.py")
-        _draw_predictions(cfg, show_dir)
-    if tta:
-        _augment(cfg)
-    metrics: dict[str, float] = build_runner(cfg, launcher).test()
+    if show_dir is not None and processes.Place.of(launcher, os.environ).world_size > 1:
+        raise ConfigError("--show-dir: mmengine draws in one process only; take tools/test.py")
+    runs = [copy.deepcopy(cfg)]
+    if tta_compare:
+        runs.append(tta_config.beside(cfg))
+    if tta or tta_compare:
+        tta_config.augment(runs[-1])
+    for run, folder in zip(runs, ("", "tta"), strict=False):
+        if out is not None:
+            predictions.write(run, out, folder)
+        if show_dir is not None:
+            predictions.draw(run, Path(show_dir, folder))
+    metrics = _test(runs[0], launcher)
+    if tta_compare:
+        gc.collect()  # the model and the workers of the first run
+        augmented = _test(runs[1], launcher)
+        print_log(tta_config.comparison(metrics, augmented), "current")
+        metrics |= {f"tta/{name}": value for name, value in augmented.items()}
     return metrics
 
 
@@ -252,6 +270,7 @@ def _load_alone(cfg: Config, checkpoint: str) -> None:
     cfg.resume = False
     cfg.load_from = checkpoint
     cfg.allow_missing_weights = []
+    check_pixels(cfg, pretrained=False)
     for key in _TRAINING:
         cfg.pop(key, None)
     if "://" not in checkpoint and not Path(checkpoint).expanduser().is_file():
@@ -273,47 +292,6 @@ def _use_amp(cfg: Config) -> None:
     cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
 
 
-def _write_predictions(cfg: Config, out: str) -> None:
-    if not out.endswith(".json"):
-        raise ConfigError(f"--out {out}: predictions are written as COCO JSON; name a .json file")
-    evaluators = cfg.test_evaluator
-    evaluators = [evaluators] if isinstance(evaluators, dict) else evaluators
-    writers = [e for e in evaluators if _accepts(METRICS, cfg, e, "outfile_prefix")]
-    if not writers:
-        kinds = ", ".join(str(e["type"]) for e in evaluators)
-        raise ConfigError(f"--out: the test_evaluator ({kinds}) does not write COCO JSON")
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    for evaluator in writers:
-        evaluator["outfile_prefix"] = out.removesuffix(".json")
-
-
-def _draw_predictions(cfg: Config, show_dir: str) -> None:
-    hook = cfg.get("default_hooks", {}).get("visualization")
-    if hook is None:
-        raise ConfigError(
-            "--show-dir: the config has no hook that draws; add "
-            "default_hooks = dict(visualization=dict(type='DetVisualizationHook'))"
-        )
-    hook.draw = True
-    if _accepts(HOOKS, cfg, hook, "test_out_dir"):
-        hook.test_out_dir = str(Path(show_dir).absolute())
-    else:
-        cfg.visualizer.save_dir = str(Path(show_dir).absolute())
-
-
-def _augment(cfg: Config) -> None:
-    absent = [key for key in ("tta_model", "tta_pipeline") if key not in cfg]
-    if absent:
-        raise ConfigError(f"--tta: the config has no {' and no '.join(absent)}")
-    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
-    dataset = cfg.test_dataloader.dataset
-    while "dataset" in dataset:
-        dataset = dataset.dataset
-    dataset.pipeline = cfg.tta_pipeline
-
-
-def _accepts(registry: Registry, cfg: Config, part: dict[str, Any], argument: str) -> bool:
-    """Whether the class that a part of the config names takes an argument."""
-    with registry.switch_scope_and_registry(cfg.get("default_scope")) as scoped:
-        cls = scoped.get(part["type"])
-    return cls is not None and argument in inspect.signature(cls).parameters
+def _test(cfg: Config, launcher: str) -> dict[str, float]:
+    metrics: dict[str, float] = build_runner(cfg, launcher).test()
+    return metrics

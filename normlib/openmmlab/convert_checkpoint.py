@@ -11,6 +11,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 from normlib.checkpoint import released, saving
+from normlib.checkpoint.pixel_format import pixels_of
 from normlib.checkpoint.released_report import report
 from normlib.openmmlab.errors import CheckpointError, ConfigError
 from normlib.openmmlab.launch import load_config
@@ -59,6 +60,8 @@ def convert_checkpoint(
             )
         state.update(conversion.state)
         reports.append(report(conversion, source, verbose))
+        if (pixels := pixels_of(source)) is not None:
+            reports.append(f"  it was trained on pixels of {pixels}")
     if backbone:
         state = _backbone(state)
     if harden:

@@ -4,6 +4,6 @@ mmdet needs mmcv's operators: where mmcv has none, import `normlib.openmmlab` fi
 `custom_imports` of the configs do.
 """
 
-from . import data_config, datasets, transforms
+from . import data_config, datasets
 
-__all__ = ["data_config", "datasets", "transforms"]
+__all__ = ["data_config", "datasets"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import copy
 import os
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import FUNCTIONS
 
 from tasks.data_checks import DatasetError, read_switch
+from tasks.data_checks.config_datasets import leaf_datasets, plain_type
+from tasks.data_checks.palette import class_palette
 
 from .datasets.annotation_file import read_class_names
 from .datasets.coco_layout import Split, find_split
@@ -19,7 +20,6 @@ _KEYS = {"root", "train_ann", "train_img", "val_ann", "val_img"}
 _LOADERS = {"train_dataloader": "train", "val_dataloader": "val", "test_dataloader": "val"}
 _COCO_TYPES = {"CocoDataset", "CheckedCocoDataset"}
 _CLASS_HEADS = {"bbox_head", "mask_head", "mask_iou_head", "point_head"}
-_GOLDEN_RATIO = 0.618034
 
 
 @FUNCTIONS.register_module(name="coco_data")
@@ -58,7 +58,7 @@ def coco_data(cfg: Config) -> None:
         _point(_only_dataset(loader, cfg[loader]["dataset"]), root, splits[name], classes)
     for evaluator in ("val_evaluator", "test_evaluator"):
         for metric in _metrics(cfg.get(evaluator)):
-            if _plain_type(metric) == "CocoMetric":
+            if plain_type(metric) == "CocoMetric":
                 metric["ann_file"] = os.path.join(root, splits["val"].ann)
     _set_num_classes(cfg.get("model", {}), len(classes))
 
@@ -89,22 +89,9 @@ def _difference(train: tuple[str, ...], val: tuple[str, ...]) -> str:
     return f"{list(train)} against {list(val)}"
 
 
-def _plain_type(part: dict) -> str:
-    return str(part.get("type")).split(".")[-1]
-
-
-def _leaf_datasets(dataset: dict) -> Iterator[dict]:
-    inner = dataset.get("datasets", dataset.get("dataset"))
-    if inner is None:
-        yield dataset
-        return
-    for entry in inner if isinstance(inner, (list, tuple)) else [inner]:
-        yield from _leaf_datasets(entry)
-
-
 def _only_dataset(loader: str, dataset: dict) -> dict:
-    leaves = list(_leaf_datasets(dataset))
-    types = [_plain_type(leaf) for leaf in leaves]
+    leaves = list(leaf_datasets(dataset))
+    types = [plain_type(leaf) for leaf in leaves]
     if len(leaves) != 1 or types[0] not in _COCO_TYPES:
         raise ValueError(
             f"coco_data cannot change {loader}: it holds data sets of type {types}, "
@@ -119,13 +106,7 @@ def _point(dataset: dict, root: str, split: Split, classes: tuple[str, ...]) -> 
     dataset["ann_file"] = split.ann
     prefix, meta = dataset.get("data_prefix") or {}, dataset.get("metainfo") or {}
     dataset["data_prefix"] = ConfigDict(prefix, img=split.img)
-    dataset["metainfo"] = ConfigDict(meta, classes=classes, palette=_palette(len(classes)))
-
-
-def _palette(count: int) -> list[tuple[int, int, int]]:
-    hues = ((index * _GOLDEN_RATIO) % 1.0 for index in range(count))
-    colours = (colorsys.hsv_to_rgb(hue, 0.75, 0.95) for hue in hues)
-    return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in colours]
+    dataset["metainfo"] = ConfigDict(meta, classes=classes, palette=class_palette(len(classes)))
 
 
 def _metrics(evaluator: object) -> list[dict]:

@@ -6,7 +6,16 @@ import json
 import pytest
 from rich.console import Console
 
-from tasks.demo import ROOT, DemoError, Run, finetuning_table, plan, pretraining_table, run_demo
+from tasks.demo import (
+    CLASSIFICATION,
+    DETECTION,
+    ROOT,
+    DemoError,
+    Run,
+    plan,
+    results_table,
+    run_demo,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -18,11 +27,12 @@ def importable(monkeypatch):
 def test_a_short_demo_prints_progress_and_the_table(tmp_path, capsys):
     run_demo(tmp_path, norms=("SN",), iterations=5)
     out = capsys.readouterr().out
-    titles = ("[1/3] ResNet-18, SN", "[2/3] Faster R-CNN, SN", "[3/3] Mask R-CNN, SN")
-    for line in (*titles, "top-1 (%)", "peak memory"):
+    models = ("ResNet-18", "Faster R-CNN", "Mask R-CNN", "DeepLab")
+    titles = [f"[{number}/4] {model}, SN" for number, model in enumerate(models, 1)]
+    for line in (*titles, "top-1 (%)", "mIoU", "peak memory"):
         assert line in out
-    for model in ("faster", "mask"):
-        record = json.loads((tmp_path / f"{model}-rcnn_r18_fpn_toy_sn/metrics.json").read_text())
+    for name in ("faster-rcnn_r18_fpn_toy", "mask-rcnn_r18_fpn_toy", "deeplab_r18_toy-ade20k"):
+        record = json.loads((tmp_path / f"{name}_sn/metrics.json").read_text())
         assert record["iterations"] == record["max_iterations"] == 5
         assert record["ranks"] == 2
 
@@ -41,14 +51,14 @@ def test_the_table_is_read_from_the_work_directories(tmp_path):
         {},
     ]
     runs = [
-        Run(model, norm, "config.py", tmp_path / norm)
+        Run(DETECTION, model, norm, tmp_path / norm)
         for model, norm in [("Faster R-CNN", "BN"), ("Mask R-CNN", "SN"), ("Mask R-CNN", "GN")]
     ]
     for run, values in zip(runs, metrics, strict=True):
         run.work_dir.mkdir()
         (run.work_dir / "metrics.json").write_text(json.dumps({"metrics": values, **measured}))
     text = io.StringIO()
-    Console(file=text, width=120).print(finetuning_table(runs))
+    Console(file=text, width=120).print(results_table(DETECTION, runs))
     rows = [line.split("│")[1:-1] for line in text.getvalue().splitlines() if line.startswith("│")]
     assert [[cell.strip() for cell in row] for row in rows] == [
         ["Faster R-CNN", "BN", "12.3", "-", "0.250", "1000"],
@@ -60,7 +70,7 @@ def test_the_table_is_read_from_the_work_directories(tmp_path):
 def test_synchronised_and_sparse_norms_start_from_sn(tmp_path):
     pretrainings, finetunings = plan(tmp_path, ("BN", "SN", "SyncSN", "SSN"))
     assert [run.norm for run in pretrainings] == ["BN", "SN"]
-    assert len(finetunings) == 8
+    assert len(finetunings) == 12
     for run in finetunings:
         source = "bn" if run.norm == "BN" else "sn"
         weights = tmp_path / f"resnet18_toy_{source}" / "pretrained.pth"
@@ -68,11 +78,11 @@ def test_synchronised_and_sparse_norms_start_from_sn(tmp_path):
 
 
 def test_the_table_of_pretrainings(tmp_path):
-    run = Run("ResNet-18", "SN", "config.py", tmp_path)
+    run = Run(CLASSIFICATION, "ResNet-18", "SN", tmp_path)
     record = {"metrics": {"accuracy/top1": 87.5}, "seconds_per_iteration": 0.1234,
               "peak_memory_mib": 700.4}  # fmt: skip
     (tmp_path / "metrics.json").write_text(json.dumps(record))
     text = io.StringIO()
-    Console(file=text, width=120).print(pretraining_table([run]))
+    Console(file=text, width=120).print(results_table(CLASSIFICATION, [run]))
     rows = [line.split("│")[1:-1] for line in text.getvalue().splitlines() if line.startswith("│")]
     assert [[c.strip() for c in r] for r in rows] == [["ResNet-18", "SN", "87.5", "0.123", "700"]]

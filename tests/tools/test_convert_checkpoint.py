@@ -41,6 +41,20 @@ model = dict(
 )
 """
 
+SEGMENTOR = """
+custom_imports = dict(imports=["normlib.openmmlab"], allow_failed_imports=False)
+default_scope = "mmseg"
+work_dir = {work_dir!r}
+norm_cfg = dict(type="SN", unbiased=True)
+head = dict(type="FCNHead", channels=16, num_convs=1, concat_input=False, num_classes=4)
+model = dict(
+    type="EncoderDecoder",
+    backbone=dict(type="ResNet", depth=50, stem_channels=2, base_channels=2, norm_eval=False),
+    decode_head=dict(head, in_channels=64, in_index=3),
+    auxiliary_head=dict(head, in_channels=32, in_index=2),
+)
+"""
+
 
 @pytest.fixture
 def model():
@@ -131,18 +145,28 @@ def test_the_backbone_alone(path, out, config):
     assert not any(key.startswith(("head", "backbone")) for key in state)
 
 
+@torch.no_grad()
 def test_encoder_and_decoder_become_one(tmp_path, out):
-    encoder, decoder = original.ReleasedResNet(classes=0), original.ReleasedDecoder(64)
-    for name, module in (("encoder", encoder), ("decoder", decoder)):
-        torch.save(module.state_dict(), tmp_path / f"{name}.pth")
-    sources = [str(tmp_path / "encoder.pth"), str(tmp_path / "decoder.pth")]
-    convert_checkpoint(sources, out)
-    state = load_file(out)["state_dict"]
-    assert {key.partition(".")[0] for key in state} == {
-        "backbone",
-        "decode_head",
-        "auxiliary_head",
-    }
+    encoder = original.ReleasedResNet(classes=0).float()
+    decoder = original.ReleasedDecoder(64).float()
+    start = tmp_path / "checkpoints" / "resnet50d8_c1_deepsup_sn8x2_"
+    start.parent.mkdir()
+    sources = [f"{start}encoder.pth", f"{start}decoder.pth"]
+    for source, module in zip(sources, (encoder, decoder), strict=True):
+        torch.save(module.state_dict(), source)
+    config = tmp_path / "segmentor.py"
+    config.write_text(SEGMENTOR.format(work_dir=str(tmp_path / "work")))
+    text = convert_checkpoint(sources, out, str(config))
+    assert "segmentation encoder" in text
+    assert "segmentation decoder" in text
+    assert text.count("it was trained on pixels of BGR minus [102.98, 115.947, 122.772]") == 2
+    assert "no weight is missing, 0 are left over" in text
+
+    segmentor = fresh(str(config), out)
+    images = torch.randn(2, 3, 64, 64)
+    maps = segmentor.extract_feat(images)
+    got = segmentor.decode_head(maps), segmentor.auxiliary_head(maps)
+    torch.testing.assert_close(got, decoder(encoder.stages(images)), rtol=1e-3, atol=1e-3)
     with pytest.raises(CheckpointError, match="both hold backbone"):
         convert_checkpoint([sources[0], sources[0]], out, force=True)
 

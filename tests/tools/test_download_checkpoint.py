@@ -44,6 +44,9 @@ def test_the_list_names_every_file_and_the_licence(main, capsys):
         assert name in text
     assert "CC BY-NC 4.0" in text
     assert "box AP 41.01, mask AP 36.12" in text
+    for file in FILES.values():
+        (line,) = (line for line in text.splitlines() if file.name in line.split()[1:2])
+        assert str(file.pixels) in line
 
 
 @pytest.mark.parametrize(

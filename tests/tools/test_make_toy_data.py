@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -36,6 +38,18 @@ def test_coco(tmp_path: Path) -> None:
     assert other.stderr.startswith(f"make_toy_data: {out} holds a toy set of other parameters")
     assert _run("coco", out, "--train", 1, "--val", 1, "--force").returncode == 0
     assert len(list((out / "train").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "pictures"),
+    [("ade20k", "images/training/*.jpg"), ("cityscapes", "leftImg8bit/train/*/*.png")],
+)
+def test_segmentation_sets(tmp_path: Path, name: str, pictures: str) -> None:
+    out = tmp_path / "toy"
+    made = _run(name, out, "--train", 3, "--val", 2, "--size", 64, "--seed", 5)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout == f"made {out}: 3 training and 2 validation pictures\n"
+    assert len(list(out.glob(pictures))) == 3
 
 
 def test_wrong_arguments(tmp_path: Path) -> None:

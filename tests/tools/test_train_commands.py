@@ -132,7 +132,10 @@ class TestTest:
         [
             (dict(out="results.pkl"), r"results\.pkl.*\.json"),
             (dict(out="r.json", options={"test_evaluator.type": "DumpResults"}), "DumpResults"),
+            (dict(out="results"), r"results: .* COCO JSON; name a \.json"),
             (dict(tta=True), "no tta_model and no tta_pipeline"),
+            (dict(tta_compare=True), "no tta_model and no tta_pipeline"),
+            (dict(tta=True, tta_compare=True), "leave out --tta"),
             (dict(show_dir="shown"), "visualization"),
         ],
     )
@@ -144,6 +147,24 @@ class TestTest:
     def test_a_missing_checkpoint(self):
         with pytest.raises(ConfigError, match=r"absent\.pth does not exist"):
             commands.evaluate(TINY, "absent.pth")
+
+    def test_weights_of_other_pixels(self, trained):
+        """Before anything is written, also by a batch average; an allowed one runs."""
+        weights = trained.parent / "checkpoints" / "resnet50_sn_8x2.pth"
+        weights.parent.mkdir()
+        trained.rename(weights)
+        files = sorted(trained.parent.rglob("*"))
+        other = {
+            "work_dir": str(trained.parent),
+            "model.data_preprocessor": dict(type="ImgDataPreprocessor"),
+            "test_dataloader.dataset.pipeline": [dict(type="LoadImageFromFile")],
+        }
+        for command in (commands.evaluate, commands.batch_average):
+            with pytest.raises(ConfigError, match=r"load_from = .*was trained on RGB"):
+                command(TINY, str(weights), options=other)
+        with pytest.raises(ConfigError, match=r"load_from = .*was trained on RGB"):
+            commands.train(TINY, options={**other, "load_from": str(weights)})
+        assert sorted(trained.parent.rglob("*")) == files
 
 
 class TestBatchAverage:
@@ -301,12 +322,16 @@ def average_on_rank(rank, checkpoint, out):
 
 
 class TestDetectionOptions:
-    """What --show-dir and --tta change in a config of mmdet."""
+    """What --show-dir, --tta and --tta-compare change in a config of mmdet."""
 
     @pytest.fixture
-    def built(self, monkeypatch, tmp_path):
-        """The config that the Runner is built from."""
-        configs = []
+    def configs(self):
+        """The configs that Runners are built from."""
+        return []
+
+    @pytest.fixture
+    def built(self, configs, monkeypatch, tmp_path):
+        """The config that the first Runner is built from."""
 
         class Runner:
             def test(self):
@@ -321,6 +346,7 @@ class TestDetectionOptions:
             "default_scope = 'mmdet'\n"
             "model = dict(type='FasterRCNN')\n"
             "default_hooks = dict(visualization=dict(type='DetVisualizationHook'))\n"
+            "visualizer = dict(type='DetLocalVisualizer', name='visualizer')\n"
             "test_evaluator = dict(type='CocoMetric')\n"
             "test_dataloader = dict(dataset=dict(type='R', dataset=dict(pipeline=['plain'])))\n"
             "tta_model = dict(type='DetTTAModel')\n"
@@ -339,6 +365,10 @@ class TestDetectionOptions:
         assert hook.draw
         assert hook.test_out_dir == str(tmp_path / "shown")
 
+    def test_show_dir_without_a_visualizer(self, built):
+        with pytest.raises(ConfigError, match=r"visualizer \(Visualizer\) draws no predictions"):
+            built(show_dir="shown", options={"visualizer": None})
+
     def test_out(self, built, tmp_path):
         out = str(tmp_path / "results.json")
         assert built(out=out).test_evaluator.outfile_prefix == str(tmp_path / "results")
@@ -348,6 +378,19 @@ class TestDetectionOptions:
         assert cfg.model.type == "DetTTAModel"
         assert cfg.model.module.type == "FasterRCNN"
         assert cfg.test_dataloader.dataset.dataset.pipeline == ["augmented"]
+
+    def test_tta_compare(self, built, configs, tmp_path):
+        built(tta_compare=True, out=str(tmp_path / "r.json"), show_dir=str(tmp_path / "shown"))
+        plain, augmented = configs
+        assert (plain.model.type, augmented.model.type) == ("FasterRCNN", "DetTTAModel")
+        assert plain.test_dataloader.dataset.dataset.pipeline == ["plain"]
+        assert augmented.test_dataloader.dataset.dataset.pipeline == ["augmented"]
+        assert augmented.work_dir == f"{plain.work_dir}/tta"
+        assert plain.test_evaluator.outfile_prefix == str(tmp_path / "r")
+        assert augmented.test_evaluator.outfile_prefix == str(tmp_path / "tta" / "r")
+        assert plain.default_hooks.visualization.test_out_dir == str(tmp_path / "shown")
+        hook = augmented.default_hooks.visualization
+        assert hook.test_out_dir == str(tmp_path / "shown" / "tta")
 
 
 class TestExitCode:

@@ -3,6 +3,7 @@
 from normlib.openmmlab.hooks.batch_average import BatchAverageHook
 from normlib.openmmlab.hooks.harden import HardenHook
 from normlib.openmmlab.hooks.metrics_file import MetricsFileHook
+from normlib.openmmlab.hooks.pictures import PictureHook
 from normlib.openmmlab.hooks.sparse_schedule import SparseScheduleHook
 from normlib.openmmlab.hooks.sync_statistics import SyncStatisticsHook
 
@@ -10,6 +11,7 @@ __all__ = [
     "BatchAverageHook",
     "HardenHook",
     "MetricsFileHook",
+    "PictureHook",
     "SparseScheduleHook",
     "SyncStatisticsHook",
 ]

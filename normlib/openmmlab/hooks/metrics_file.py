@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import platform
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 from mmengine import dist
+from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, Runner
@@ -25,12 +27,14 @@ from normlib.checkpoint.saving import replacing
 class MetricsFileHook(Hook):
     """Keeps ``metrics.json`` in the work directory up to date.
 
-    The file holds the last evaluation (``metrics``), the iterations done and planned, the median
-    seconds an iteration takes, data loading included (``seconds_per_iteration``; the first few of
-    the process are left out), the largest memory of any rank in MiB (``peak_memory_mib``: of the
-    device on CUDA, of the process on a CPU, as ``memory_of`` says), the hardware and the versions.
-    What a run does not have is null, and so are NaN and infinity, which JSON cannot hold. The file
-    is written after every evaluation and at the end, to a temporary file that then replaces it.
+    The file holds the last evaluation (``metrics``; and ``details``, such as figures by class: the
+    dicts that its metrics have as an attribute of this name, merged), the iterations done and
+    planned, the median seconds an iteration takes, data loading included
+    (``seconds_per_iteration``; the first few of the process are left out), the largest memory of
+    any rank in MiB (``peak_memory_mib``: of the device on CUDA, of the process on a CPU, as
+    ``memory_of`` says), the hardware and the versions. What a run does not have is null, and so are
+    NaN and infinity, which JSON cannot hold. The file is written after every evaluation and at the
+    end, to a temporary file that then replaces it.
 
     Args:
         warmup: Iterations that are not counted in the time.
@@ -45,6 +49,7 @@ class MetricsFileHook(Hook):
         self._last: float | None = None
         self._peak = 0.0
         self._metrics: dict[str, Any] = {}
+        self._details: dict[str, Any] | None = None
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Leave the time between epochs out."""
@@ -62,17 +67,24 @@ class MetricsFileHook(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Write the file."""
-        self._metrics = {name: _plain(value) for name, value in (metrics or {}).items()}
-        self._last = None
+        self._take(metrics, getattr(runner, "val_evaluator", None))
         self._write(runner)
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Write the file."""
-        self.after_val_epoch(runner, metrics)
+        self._take(metrics, getattr(runner, "test_evaluator", None))
+        self._write(runner)
 
     def after_train(self, runner: Runner) -> None:
         """Write the file."""
         self._write(runner)
+
+    def _take(self, metrics: dict[str, float] | None, evaluator: Evaluator | None) -> None:
+        self._metrics = {name: _plain(value) for name, value in (metrics or {}).items()}
+        details = [getattr(metric, "details", None) for metric in getattr(evaluator, "metrics", ())]
+        found = [_plain(part) for part in details if isinstance(part, dict)]
+        self._details = functools.reduce(_merged, found) if found else None
+        self._last = None
 
     def _write(self, runner: Runner) -> None:
         self._peak = max(self._peak, _peak_memory())
@@ -84,6 +96,7 @@ class MetricsFileHook(Hook):
         timed = self._seconds[self.warmup :]
         summary = {
             "metrics": self._metrics,
+            "details": self._details,
             "iterations": runner.iter if trains else None,
             "max_iterations": runner.max_iters if trains else None,
             "seconds_per_iteration": statistics.median(timed) if timed else None,
@@ -113,6 +126,10 @@ def _peak_memory() -> float:
 def _plain(value: Any) -> Any:
     """A metric as JSON can hold it."""
     value = value.tolist() if hasattr(value, "tolist") else value
+    if value is None or isinstance(value, int):
+        return value
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     try:
@@ -120,3 +137,14 @@ def _plain(value: Any) -> Any:
     except (TypeError, ValueError):
         return str(value)
     return number if math.isfinite(number) else None
+
+
+def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Both dicts, and so the dicts that they hold under one key; else the second's value counts."""
+    both = dict(one)
+    for key, value in other.items():
+        mine = both.get(key)
+        if isinstance(mine, dict) and isinstance(value, dict):
+            value = _merged(mine, value)
+        both[key] = value
+    return both

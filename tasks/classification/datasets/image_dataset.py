@@ -6,13 +6,18 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from mmcv.transforms import Compose
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
+from torch import Tensor
 from torch.utils.data import Dataset
 
+from tasks.classification.transforms import LoadImageTensor
 from tasks.data_checks import DatasetError
+from tasks.data_checks.sample import Sample
 
+from .examination import draw_image, examine_image
 from .image_classes import read_class_folders, read_list_file
 
 
@@ -32,6 +37,8 @@ class ImageClassDataset(Dataset):
         DatasetError: A file or folder is missing, empty or not of its form, or the classes are
             others.
     """
+
+    label_unit = "images"
 
     def __init__(
         self,
@@ -64,8 +71,29 @@ class ImageClassDataset(Dataset):
         return len(self._images.paths)
 
     def __getitem__(self, index: int) -> Any:
+        path, label = self._sample(index)
+        return self.pipeline({"img_path": path, "label": label})
+
+    def examine(self, index: int) -> Sample:
+        """Decode the image of a sample whole."""
+        return examine_image(*self._sample(index), self._load)
+
+    def picture(self, index: int) -> np.ndarray:
+        """The image of a sample with the name of its class.
+
+        Raises:
+            DatasetError: The image cannot be read.
+        """
+        return draw_image(*self._sample(index), self.metainfo["classes"], self._load)
+
+    def _sample(self, index: int) -> tuple[str, int]:
         path = os.path.join(self._images.folder, os.fsdecode(self._images.paths[index]))
-        return self.pipeline({"img_path": path, "label": int(self._images.labels[index])})
+        return path, int(self._images.labels[index])
+
+    def _load(self, path: str) -> Tensor:
+        """The image as the pipeline loads it."""
+        own = (step for step in self.pipeline.transforms if isinstance(step, LoadImageTensor))
+        return next(own, LoadImageTensor()).transform({"img_path": path})["img"]
 
     def _check_classes(self, source: str, classes: tuple[str, ...]) -> None:
         own = self._images.classes

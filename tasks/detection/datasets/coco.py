@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.registry import DATASETS
@@ -15,12 +16,15 @@ from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.logging import print_log
 
 from tasks.data_checks import DatasetError, Problem, raise_if_any
+from tasks.data_checks.loading import LoadImageChecked, follows_exif, with_checked_loading
+from tasks.data_checks.sample import Sample
 
 from . import annotation_check
 from .annotation_file import read_annotation_file
+from .examination import draw_image, examine_image
 from .image_files import check_image_content, check_image_files
 
-_LOADER = "LoadImageFromFile"
+_CHECKED = {"LoadImageFromFile": "LoadImageChecked"}
 
 
 @DATASETS.register_module()
@@ -43,6 +47,9 @@ class CheckedCocoDataset(CocoDataset):
         DatasetError: with everything that is wrong, naming the files.
     """
 
+    label_unit = "objects"
+    examined_with = dict(check_images_up_to=0)
+
     def __init__(
         self,
         *,
@@ -55,7 +62,7 @@ class CheckedCocoDataset(CocoDataset):
         self.box_tolerance = box_tolerance
         self.allow_unused_categories = allow_unused_categories
         self.check_images_up_to = check_images_up_to
-        super().__init__(pipeline=[_with_checked_loading(step) for step in pipeline], **kwargs)
+        super().__init__(pipeline=with_checked_loading(pipeline, _CHECKED), **kwargs)
 
     def COCOAPI(self, annotation_file: str) -> COCO:
         """Read, check and index the annotation file; mmdet calls this to open it.
@@ -78,12 +85,36 @@ class CheckedCocoDataset(CocoDataset):
             DatasetError: nothing is left.
         """
         kept = super().filter_data()
+        total = len(self.data_list)
         if not kept:
             raise DatasetError(
                 f"{self.ann_file} cannot be used: filter_cfg={self.filter_cfg} leaves none of its "
-                f"{len(self.data_list)} images"
+                f"{total} images"
             )
+        if left_out := total - len(kept):
+            text = f"{self.ann_file}: {left_out} of {total} images are left out by filter_cfg="
+            print_log(f"{text}{self.filter_cfg}", logger="current")
         return kept
+
+    def examine(self, index: int) -> Sample:
+        """Decode the image of a sample whole, and compare it with its annotation."""
+        return examine_image(self.get_data_info(index), self._load)
+
+    def picture(self, index: int) -> np.ndarray:
+        """The image of a sample with boxes, class names and masks.
+
+        Raises:
+            DatasetError: the image cannot be read.
+        """
+        meta = self.metainfo
+        palette = meta.get("palette") or CocoDataset.METAINFO["palette"]
+        return draw_image(self.get_data_info(index), meta["classes"], palette, self._load)
+
+    def _load(self, path: str) -> np.ndarray:
+        turned = follows_exif(self.pipeline.transforms)
+        color_type = "color" if turned else "color_ignore_orientation"
+        loader = LoadImageChecked(color_type=color_type, backend_args=self.backend_args)
+        return loader({"img_path": path})["img"]
 
     def _check(self, content: dict) -> None:
         images = content["images"]
@@ -131,15 +162,12 @@ class CheckedCocoDataset(CocoDataset):
         start = time.monotonic()
         problems, present = check_image_files(images, folder)
         if len(images) <= self.check_images_up_to:
-            problems += check_image_content(present, folder, exif=self._follows_exif())
+            exif = follows_exif(self.pipeline.transforms)
+            problems += check_image_content(present, folder, exif)
         if not problems:
             seconds = time.monotonic() - start
             print_log(f"checked {len(images)} images of {folder} in {seconds:.1f} s", "current")
         return problems
-
-    def _follows_exif(self) -> bool:
-        flags = (getattr(step, "color_type", "") for step in self.pipeline.transforms)
-        return not any("ignore_orientation" in flag or flag == "unchanged" for flag in flags)
 
 
 @contextmanager
@@ -152,9 +180,3 @@ def _garbage_collection_paused() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _with_checked_loading(step: object) -> object:
-    if isinstance(step, dict) and str(step.get("type")).split(".")[-1] == _LOADER:
-        return {**step, "type": "LoadImageChecked"}
-    return step

@@ -5,31 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO
 
 from PIL import Image
 
 from tasks.data_checks import Problem, find_damage, found
+from tasks.data_checks.image_header import ImageHeader, read_header
 
-_EXIF_ORIENTATION = 0x0112
-_EXIF_TURNED = (5, 6, 7, 8)  # by a quarter: width and height change places
 _THREADS = 8  # opening a file on a network disk is mostly waiting
-
-
-def _read_size(file: BinaryIO) -> tuple[int, int, bool]:
-    """Width and height as stored, and whether EXIF asks to turn the image by a quarter."""
-    file.seek(0)
-    with Image.open(file) as image:
-        return *image.size, _is_turned(image)
-
-
-def _is_turned(image: Image.Image) -> bool:
-    if "exif" not in image.info:  # where it is not in the header, Pillow would decode the image
-        return False
-    try:
-        return image.getexif().get(_EXIF_ORIENTATION) in _EXIF_TURNED
-    except (ValueError, SyntaxError):  # unreadable EXIF data, which the loading ignores
-        return False
 
 
 def check_image_files(images: Sequence[dict], folder: str) -> tuple[list[Problem], list[dict]]:
@@ -76,7 +58,7 @@ def check_image_content(images: Sequence[dict], folder: str, exif: bool) -> list
                 damage = find_damage(file)
                 if damage:
                     return f"{path} {damage}", None
-                return None, _size_problem(path, image, *_read_size(file), exif)
+                return None, _size_problem(path, image, read_header(file), exif)
         except Image.DecompressionBombError:
             return None, None
         except Image.UnidentifiedImageError:
@@ -94,15 +76,14 @@ def check_image_content(images: Sequence[dict], folder: str, exif: bool) -> list
     ]
 
 
-def _size_problem(
-    path: str, image: dict, width: int, height: int, turned: bool, exif: bool
-) -> str | None:
-    loaded = (height, width) if turned and exif else (width, height)
+def _size_problem(path: str, image: dict, header: ImageHeader, exif: bool) -> str | None:
+    turned = header.turned and exif
+    loaded = (header.height, header.width) if turned else (header.width, header.height)
     annotated = (image["width"], image["height"])
     if loaded == annotated:
         return None
     text = f"{path} is {loaded[0]} x {loaded[1]}, annotated as {annotated[0]} x {annotated[1]}"
-    if turned and exif:
+    if turned:
         text += (
             " (turned as its EXIF data ask for; with annotations of the image as it is stored, set "
             "color_type='color_ignore_orientation' in LoadImageFromFile)"

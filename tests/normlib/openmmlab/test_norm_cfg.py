@@ -14,6 +14,7 @@ import normlib
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.launch import load_config
 from normlib.openmmlab.norm_cfg import apply_norm_cfg, check_model
+from normlib.openmmlab.norm_notes import training_notes
 
 SMALL = "model = dict(backbone=dict(depth=18), neck=dict(in_channels=[64, 128, 256, 512]))\n"
 FASTER = "_base_ = 'mmdet::_base_/models/faster-rcnn_r50_fpn.py'\n" + SMALL
@@ -28,6 +29,14 @@ PSP = (
     "model = dict(auxiliary_head=[dict(type='FCNHead', in_channels=1024, channels=8, "
     "num_classes=19, norm_cfg=dict(type='SyncBN')) for _ in range(2)])\n"
 )
+DEEPLAB = "_base_ = 'mmseg::_base_/models/deeplabv3_r50-d8.py'\ndefault_scope = 'mmseg'\n"
+SMALL_HEADS = {
+    "model__pretrained": None,
+    "model__backbone__base_channels": 4,
+    "model__decode_head__in_channels": 128,
+    "model__decode_head__channels": 4,
+    "model__auxiliary_head": None,
+}
 
 
 def read(text: str, **options: object) -> Config:
@@ -385,6 +394,48 @@ class TestNotes:
 
     def test_switchable_norms_that_do_not_learn(self):
         assert "ratios of 28 switchable norms stay" in notes(norm_cfg__requires_grad=False)
+
+    @pytest.mark.parametrize(
+        ("text", "place", "head"),
+        [
+            (PSP, "model.decode_head.psp_modules.0", "PoolNormPSPHead"),
+            (DEEPLAB, "model.decode_head.image_pool", "PoolNormASPPHead"),
+        ],
+        ids=["psp", "aspp"],
+    )
+    def test_one_pixel(self, text, place, head):
+        report = built(read(text, norm_cfg=dict(type="SyncSN"), **SMALL_HEADS))[1]
+        (note,) = (line for line in report.splitlines() if line.startswith("note"))
+        assert note == (
+            f"note: {place} normalises maps of 1x1, whose instance statistics are degenerate (the "
+            f"variance of one pixel is 0); model.decode_head.type='{head}' takes no norm there, or "
+            "the one that its pool_norm_cfg names"
+        )
+
+    @pytest.mark.parametrize(
+        "norm",
+        [
+            dict(type="BN"),
+            dict(type="SN", normalizers=("ln", "bn")),
+            dict(backbone=dict(type="SN")),
+        ],
+    )
+    def test_one_pixel_of_other_norms(self, norm):
+        assert "1x1" not in built(read(PSP, norm_cfg=norm, **SMALL_HEADS))[1]
+
+    def test_one_pixel_of_other_heads(self):
+        class Pooled(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.gates = nn.ModuleList(
+                    nn.Sequential(nn.AdaptiveAvgPool2d((k, k)), nn.Conv2d(3, 3, 1), norm)
+                    for k, norm in ((1, normlib.SwitchNorm(3)), (2, normlib.SwitchNorm(3)))
+                )
+                self.before = nn.Sequential(normlib.SwitchNorm(3), nn.AdaptiveAvgPool2d(1))
+
+        (note,) = training_notes(Config(), Pooled())
+        assert note.startswith("model.gates.0 normalises maps of 1x1")
+        assert note.endswith("give that place no norm, or another one")
 
     def test_an_evaluation_is_told_nothing_about_training(self):
         assert notes(norm_cfg__type="SSN", model__backbone__norm_eval=True, train_cfg=None) == ""

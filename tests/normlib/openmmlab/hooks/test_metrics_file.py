@@ -43,6 +43,22 @@ class StrangeMetrics(BaseMetric):
         )
 
 
+@METRICS.register_module(force=True)
+class DetailedMetric(BaseMetric):
+    """Has details from its first evaluation on."""
+
+    def __init__(self, found, **kwargs):
+        super().__init__(**kwargs)
+        self.found = found
+
+    def process(self, data_batch, data_samples):
+        self.results.append(0)
+
+    def compute_metrics(self, results):
+        self.details = self.found
+        return {}
+
+
 def strict(constant: str):
     raise ValueError(f"{constant} is not JSON")
 
@@ -136,6 +152,27 @@ class TestContent:
             array=[1.0, 2.0],
             text="0.1 0.2",
         )
+
+    @pytest.mark.parametrize("mode", ["val", "test"])
+    def test_holds_the_details_of_the_metrics_that_ran(self, run, mode):
+        kind = dict(type="DetailedMetric")
+        detailed = [
+            dict(kind, found=dict(per_class=dict(wall=dict(IoU=71.5)), images=2000)),
+            dict(type="StrangeMetrics"),
+            dict(kind, found=dict(per_class=dict(wall=dict(F=float("nan")), sky=dict(F=0.5)))),
+        ]
+        other = [dict(kind, found=dict(images=1))]
+        evaluators = dict(val_evaluator=other, test_evaluator=other)
+        evaluators[f"{mode}_evaluator"] = detailed
+        getattr(run.build(**evaluators), mode)()
+        assert run.read()["details"] == dict(
+            per_class=dict(wall=dict(IoU=71.5, F=None), sky=dict(F=0.5)), images=2000
+        )
+        assert '"images": 2000\n' in run.path.read_text()
+
+    def test_has_no_details_where_no_metric_has(self, run):
+        run.build().test()
+        assert run.read()["details"] is None
 
 
 class TestTime:

@@ -8,8 +8,8 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.registry import TRANSFORMS
 from PIL import Image
 
-from tasks.detection.datasets import DatasetError
-from tasks.detection.transforms import LoadImageChecked
+from tasks.data_checks import DatasetError
+from tasks.data_checks.loading import LoadImageChecked, follows_exif, with_checked_loading
 
 
 @pytest.fixture
@@ -55,3 +55,29 @@ def test_other_size_than_annotated(image: Path) -> None:
 def test_ignore_empty_gives_none(image: Path) -> None:
     image.write_bytes(b"")
     assert LoadImageChecked(ignore_empty=True)({"img_path": str(image)}) is None
+
+
+def test_steps_inside_others_and_in_other_scopes_are_checked_too() -> None:
+    checked = {"LoadImageFromFile": "LoadImageChecked", "LoadAnnotations": "LoadLabelChecked"}
+    flip = {"type": "RandomFlip", "prob": 1.0}
+    steps = (
+        {"type": "mmcv.LoadImageFromFile", "to_float32": True},
+        {"type": LoadImageFromFile},
+        {"type": "TestTimeAug", "transforms": [[flip], [{"type": "LoadAnnotations"}]]},
+        str.upper,
+    )
+    assert with_checked_loading(steps, checked) == [
+        {"type": "LoadImageChecked", "to_float32": True},
+        {"type": "LoadImageChecked"},
+        {"type": "TestTimeAug", "transforms": [[flip], [{"type": "LoadLabelChecked"}]]},
+        str.upper,
+    ]
+    assert steps[0]["type"] == "mmcv.LoadImageFromFile"
+
+
+@pytest.mark.parametrize(
+    ("color_type", "follows"),
+    [("color", True), ("color_ignore_orientation", False), ("unchanged", False)],
+)
+def test_who_follows_exif(color_type: str, follows: bool) -> None:
+    assert follows_exif([str.upper, LoadImageChecked(color_type=color_type)]) is follows

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import mmcv
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmengine.registry import TRANSFORMS
 
-from tasks.data_checks import DatasetError, read_image_file
+from .image_reading import read_image_file
+from .problems import DatasetError
 
 
 @TRANSFORMS.register_module()
@@ -50,3 +53,31 @@ class LoadImageChecked(LoadImageFromFile):
                 f"annotated as {annotated[1]} x {annotated[0]}"
             )
         return image
+
+
+def with_checked_loading(step: object, checked: Mapping[str, str]) -> object:
+    """Let transforms that load files act as others that check them.
+
+    Args:
+        step: A pipeline, or a step of one; steps inside others, as in `TestTimeAug`, count too.
+        checked: The type that takes the place of each, by its name without a scope.
+
+    Returns:
+        The same with other types. What is no config stays as it is.
+    """
+    if isinstance(step, (list, tuple)):
+        return [with_checked_loading(part, checked) for part in step]
+    if not isinstance(step, dict):
+        return step
+    changed = dict(step)
+    if "transforms" in step:
+        changed["transforms"] = with_checked_loading(step["transforms"], checked)
+    kind = step.get("type")
+    name = getattr(kind, "__name__", str(kind).split(".")[-1])
+    return changed | {"type": checked.get(name, kind)}
+
+
+def follows_exif(transforms: Iterable[object]) -> bool:
+    """Whether images are turned as their EXIF data ask for by the transform that loads them."""
+    flags = (getattr(transform, "color_type", "") for transform in transforms)
+    return not any("ignore_orientation" in flag or flag == "unchanged" for flag in flags)

@@ -1,0 +1,10 @@
+"""DeepLab of the SN paper: ResNet-50 of output stride 8, one 3x3 convolution, deep supervision."""
+
+_base_ = "mmseg::_base_/models/fcn_r50-d8.py"
+
+model = dict(
+    pretrained=None,
+    backbone=dict(type="ResNet"),
+    decode_head=dict(num_convs=1, concat_input=False, dropout_ratio=0),
+    auxiliary_head=dict(channels=512, dropout_ratio=0),
+)

@@ -1,0 +1,7 @@
+"""DeepLabV3 on a ResNet-50 v1 (7x7 stem) of output stride 8, no SN after its image pooling."""
+
+_base_ = "mmseg::_base_/models/deeplabv3_r50-d8.py"
+
+model = dict(
+    pretrained=None, backbone=dict(type="ResNet"), decode_head=dict(type="PoolNormASPPHead")
+)

@@ -1,0 +1,60 @@
+"""What the header of an image file tells, read without decoding the image."""
+
+from __future__ import annotations
+
+from typing import BinaryIO, NamedTuple
+
+from PIL import Image
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_GREY = 0
+_EXIF_ORIENTATION = 0x0112
+_EXIF_TURNED = (5, 6, 7, 8)  # by a quarter: width and height change places
+
+
+class ImageHeader(NamedTuple):
+    """The header of an image file.
+
+    Attributes:
+        width: As stored.
+        height: As stored.
+        kind: Format, such as "PNG".
+        single: Whether a pixel is one number of at most 8 bits which is read as it is stored: a
+            grey value or an index of a palette.
+        turned: Whether EXIF data ask to turn the image by a quarter.
+    """
+
+    width: int
+    height: int
+    kind: str
+    single: bool
+    turned: bool = False
+
+
+def read_header(file: BinaryIO) -> ImageHeader:
+    """Read the header of an image file.
+
+    Args:
+        file: Seekable, at any position.
+
+    Raises:
+        OSError: It is no image file, or a damaged one.
+        ValueError: As OSError, from Pillow.
+    """
+    file.seek(0)
+    head = file.read(26)
+    file.seek(0)
+    with Image.open(file) as image:
+        # Pillow spreads grey values of 2 and 4 bits over 0 to 255.
+        spread = head.startswith(_PNG) and head[25] == _PNG_GREY and head[24] in (2, 4)
+        single = image.mode in ("1", "L", "P") and not spread
+        return ImageHeader(*image.size, image.format or "", single, _is_turned(image))
+
+
+def _is_turned(image: Image.Image) -> bool:
+    if "exif" not in image.info:  # where it is not in the header, Pillow would decode the image
+        return False
+    try:
+        return image.getexif().get(_EXIF_ORIENTATION) in _EXIF_TURNED
+    except (ValueError, SyntaxError):  # unreadable EXIF data, which the loading ignores
+        return False

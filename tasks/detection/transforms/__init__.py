@@ -1,5 +1,0 @@
-"""Detection transforms."""
-
-from .loading import LoadImageChecked
-
-__all__ = ["LoadImageChecked"]

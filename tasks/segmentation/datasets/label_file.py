@@ -1,0 +1,57 @@
+"""Label files: images whose pixels are class numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mmcv
+import numpy as np
+from PIL import Image
+
+from tasks.data_checks import DatasetError, read_image_file
+
+FORM = "one channel of 8 bits or a palette, each pixel the number of its class"
+
+
+def read_label(
+    path: str, backend_args: dict[str, Any] | None = None, backend: str = "pillow"
+) -> np.ndarray:
+    """Read the values of a label file.
+
+    Args:
+        path: The file.
+        backend_args: Where it is read from, see mmengine's `fileio`.
+        backend: Decoder, as for `mmcv.imfrombytes`.
+
+    Returns:
+        uint8 of shape (height, width), values as stored.
+
+    Raises:
+        DatasetError: It cannot be read or decoded, or has another form than a label.
+    """
+    content = read_image_file(path, backend_args)
+    try:
+        label = mmcv.imfrombytes(content, flag="unchanged", backend=backend)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DatasetError(f"{path} cannot be decoded: {error}") from error
+    if label is None:
+        raise DatasetError(f"{path} is not an image that {backend} can decode")
+    if label.ndim != 2 or label.dtype.itemsize > 1:
+        raise DatasetError(
+            f"{path} has pixels of shape {label.shape[2:]} and type {label.dtype}; a label "
+            f"file has {FORM}"
+        )
+    return label.astype(np.uint8, copy=False)
+
+
+def size_difference(path: str, label: tuple[int, ...], image: tuple[int, ...]) -> str | None:
+    """What is wrong with a label of another size than its image; None where nothing is.
+
+    Args:
+        path: The label file.
+        label: Its (height, width).
+        image: (height, width) of the image.
+    """
+    if label == image:
+        return None
+    return f"{path} is {label[1]} x {label[0]}, its image {image[1]} x {image[0]}"

@@ -1,0 +1,5 @@
+"""Measures of segmentation."""
+
+from .seg_iou import SegIoUMetric
+
+__all__ = ["SegIoUMetric"]

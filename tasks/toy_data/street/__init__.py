@@ -1,0 +1,1 @@
+"""Generated street scenes with the labels of Cityscapes; `scene.draw` makes one."""
