@@ -65,8 +65,8 @@ def _serve(connection: Any, rank: int, world_size: int, store: str) -> None:
         timeout=timedelta(seconds=30),
     )
     while True:
-        function, args = connection.recv()
         try:
+            function, args = connection.recv()
             connection.send((True, function(rank, *args)))
         except BaseException:
             connection.send((False, f"rank {rank}:\n{traceback.format_exc()}"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 Vector = tuple[float, float, float]
 
@@ -25,6 +27,14 @@ class PixelFormat:
     def __str__(self) -> str:
         divided = "" if set(self.std) == {1.0} else f", divided by {_listed(self.std)}"
         return f"{self.order} minus {_listed(self.mean)}{divided}"
+
+    @classmethod
+    def from_record(cls, record: Any) -> PixelFormat | None:
+        """The format that ``dataclasses.asdict`` has written down; None for anything else."""
+        if not isinstance(record, Mapping) or record.get("order") not in ("RGB", "BGR"):
+            return None
+        mean, std = _vector(record.get("mean")), _vector(record.get("std"))
+        return cls(record["order"], mean, std) if mean and std else None
 
 
 RGB_STD = PixelFormat("RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
@@ -56,6 +66,14 @@ def pixels_of(source: str) -> PixelFormat | None:
     if (file := by_path(source)) is not None:
         return file.pixels
     return next((pixels for name, pixels in _ZOO.items() if re.fullmatch(name, source)), None)
+
+
+def _vector(values: Any) -> Vector | None:
+    if not isinstance(values, list | tuple) or len(values) != 3:
+        return None
+    if not all(isinstance(value, int | float) for value in values):
+        return None
+    return float(values[0]), float(values[1]), float(values[2])
 
 
 def _listed(vector: Vector) -> str:

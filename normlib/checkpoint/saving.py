@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,13 +60,20 @@ def check_output(path: Path, force: bool = False) -> None:
         raise OutputError(f"{path} exists; name another file, or replace it with --force")
 
 
-def save(state: Mapping[str, Tensor], path: Path, force: bool = False) -> None:
+def save(
+    state: Mapping[str, Tensor],
+    path: Path,
+    force: bool = False,
+    meta: Mapping[str, Any] | None = None,
+) -> None:
     """Write a state dict under another name, then rename it.
 
     Args:
         state: The weights.
         path: ``.safetensors``, or ``.pth`` for ``{'state_dict': state}``; folders are made.
         force: Whether an existing file may be replaced.
+        meta: What else is to be known about them, as JSON can hold it: in a ``.pth`` file under
+            ``'meta'``, in the metadata of safetensors as one JSON text each.
 
     Raises:
         OutputError: See :func:`check_output`, or the disk refuses.
@@ -76,9 +85,34 @@ def save(state: Mapping[str, Tensor], path: Path, force: bool = False) -> None:
             if path.suffix == ".safetensors":
                 import safetensors.torch
 
-                safetensors.torch.save_file(tensors, scratch, metadata={"format": "pt"})
+                texts = {key: json.dumps(value) for key, value in (meta or {}).items()}
+                safetensors.torch.save_file(tensors, scratch, metadata={"format": "pt", **texts})
             else:
-                torch.save({"state_dict": tensors}, scratch)
+                torch.save(
+                    {"state_dict": tensors} | ({"meta": dict(meta)} if meta else {}), scratch
+                )
     except Exception as error:  # safetensors has an error of its own for a full disk
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise OutputError(f"{path} cannot be written: {reason}") from error
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """What :func:`save` was told about a file's weights, which are not read.
+
+    Args:
+        path: Any file.
+
+    Returns:
+        ``meta``; empty where there is none, or where the file cannot be read in this way.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors import safe_open
+
+            with safe_open(path, "pt") as file:
+                texts = file.metadata() or {}
+            return {key: json.loads(text) for key, text in texts.items() if key != "format"}
+        meta = torch.load(path, map_location="cpu", mmap=True, weights_only=True)["meta"]
+        return dict(meta)
+    except Exception:  # what a damaged or foreign file raises is open; loading it will say more
+        return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 from normlib.checkpoint import released, saving
-from normlib.checkpoint.pixel_format import pixels_of
+from normlib.checkpoint.pixel_format import PixelFormat, pixels_of
 from normlib.checkpoint.released_report import report
 from normlib.openmmlab.errors import CheckpointError, ConfigError
 from normlib.openmmlab.launch import load_config
@@ -30,6 +31,8 @@ def convert_checkpoint(
 ) -> str:
     """Rewrite released checkpoints under this project's keys and shapes.
 
+    Where the names of the files tell which pixels they were trained on, ``out`` says so too.
+
     Args:
         sources: The files; several, such as encoder and decoder, make one.
         out: The file to write, ``.pth`` or ``.safetensors``; it is whole or absent.
@@ -43,7 +46,8 @@ def convert_checkpoint(
         The report.
 
     Raises:
-        CheckpointError: A file cannot be read or converted, or does not fit the config's model.
+        CheckpointError: A file cannot be read or converted, does not fit the config's model, or
+            belongs to other pixels than the one before it.
         ConfigError: The config cannot be read.
         ReleasedFileError: A file is not a released one.
         OutputError: ``out`` cannot be written.
@@ -51,6 +55,7 @@ def convert_checkpoint(
     saving.check_output(Path(out), force)
     state: OrderedDict[str, Tensor] = OrderedDict()
     reports = []
+    pixels: dict[PixelFormat, str] = {}
     for source in sources:
         conversion = released.convert(_weights(source), source, plain=True)
         if twice := sorted(set(state) & set(conversion.state)):
@@ -60,8 +65,12 @@ def convert_checkpoint(
             )
         state.update(conversion.state)
         reports.append(report(conversion, source, verbose))
-        if (pixels := pixels_of(source)) is not None:
-            reports.append(f"  it was trained on pixels of {pixels}")
+        if (found := pixels_of(source)) is not None:
+            reports.append(f"  it was trained on pixels of {found}")
+            pixels[found] = source
+    if len(pixels) > 1:
+        told = ", ".join(f"{source} on {found}" for found, source in pixels.items())
+        raise CheckpointError(f"the files were trained on other pixels than each other: {told}")
     if backbone:
         state = _backbone(state)
     if harden:
@@ -69,7 +78,8 @@ def convert_checkpoint(
         reports.append("every ratio is one-hot at its largest entry (--harden)")
     if config is not None:
         reports.append(_check(state, config, backbone, ", ".join(sources)))
-    saving.save(state, Path(out), force)
+    records = [dataclasses.asdict(found) for found in pixels]
+    saving.save(state, Path(out), force, {"pixels": records[0]} if records else None)
     reports.append(f"wrote {out}: {len(state)} weights" + _use(backbone))
     return "\n".join(reports)
 

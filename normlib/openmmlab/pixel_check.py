@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import print_log
 
 from normlib.checkpoint.pixel_format import PixelFormat, Vector, pixels_of
+from normlib.checkpoint.saving import read_meta
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.pretrained import pretrained_configs
 
@@ -26,7 +28,8 @@ def check_pixels(cfg: Config, pretrained: bool = True) -> None:
     """Compare the pixels that a model gets with those that its weights were trained on.
 
     Looked at are the checkpoints whose pixels are known by their name
-    (:func:`normlib.checkpoint.pixel_format.pixels_of`), the data preprocessors of mmengine, mmdet
+    (:func:`normlib.checkpoint.pixel_format.pixels_of`) or recorded in the file, as
+    ``tools/convert_checkpoint.py`` does; the data preprocessors of mmengine, mmdet
     and mmseg, and pipelines that load images with their transforms or with ``LoadImageTensor``.
     Anything else passes. ``allow_other_pixels = True`` at the top level of the config turns the
     error into a line of the log.
@@ -49,7 +52,7 @@ def check_pixels(cfg: Config, pretrained: bool = True) -> None:
         return
     told = set()
     for key, source in _sources(cfg, pretrained):
-        expected = pixels_of(source)
+        expected = pixels_of(source) or _recorded(source)
         if source in told or expected is None or _same(expected, given):
             continue
         told.add(source)
@@ -76,6 +79,11 @@ def _sources(cfg: Config, pretrained: bool) -> Iterator[tuple[str, str]]:
         for key, init_cfg in pretrained_configs(model, "model"):
             found.append((f"{key}.checkpoint", init_cfg.get("checkpoint")))
     yield from ((key, source) for key, source in found if isinstance(source, str))
+
+
+def _recorded(source: str) -> PixelFormat | None:
+    path = Path(source).expanduser()
+    return PixelFormat.from_record(read_meta(path).get("pixels")) if path.is_file() else None
 
 
 def _given(cfg: Config, order: str) -> PixelFormat | None:

@@ -26,7 +26,9 @@ from normlib.layers import (
     SyncSparseSwitchNorm,
     SyncSwitchNorm,
 )
+from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.launch import build_runner, load_config
+from normlib.openmmlab.pixel_check import check_pixels
 from tasks.results import read_metafile
 from tasks.toy_data import ade20k, cityscapes
 
@@ -36,7 +38,7 @@ CONFIGS = sorted([*FOLDER.glob("paper/*.py"), *FOLDER.glob("modern/*.py")])
 TOYS = sorted(FOLDER.glob("toy/*.py"))
 METAFILE = read_metafile(ROOT / "tasks" / "segmentation" / "metafile.yml")
 NAME = re.compile(
-    r"(?P<type>deeplab|deeplabv3|pspnet)_r50-d8(?P<sparse>-ssn)?_(?P<gpus>\d)xb(?P<images>\d)"
+    r"(?P<type>deeplab|deeplabv3|pspnet)_r50-d8(?P<variant>-ssn|-released)?_(?P<gpus>\d)xb(?P<images>\d)"
     r"-(?P<thousands>\d+)k_(?P<data>ade20k|cityscapes)(?:-(?P<crop>\d+)x\d+)?"
 )
 HEADS = {"deeplab": "FCNHead", "deeplabv3": "PoolNormASPPHead", "pspnet": "PoolNormPSPHead"}
@@ -115,7 +117,8 @@ def test_name_states_model_batch_schedule_and_crop(described):
     assert cfg.auto_scale_lr.base_batch_size == int(facts.gpus) * int(facts.images)
     assert cfg.train_cfg.max_iters // 1000 == int(facts.thousands)
     assert cfg.train_cfg.max_iters % cfg.train_cfg.val_interval == 0
-    assert cfg.norm_cfg.type == ("SyncSSN" if facts.sparse else "SyncSN")
+    norms = {None: "SyncSN", "-ssn": "SyncSSN", "-released": "SN"}
+    assert cfg.norm_cfg.type == norms[facts.variant]
     if facts.crop:
         side = int(facts.crop)
         assert model.data_preprocessor.size == (side, side)
@@ -163,8 +166,11 @@ def test_the_rate_is_a_polynomial_of_the_iteration(described):
 
 def test_first_lines(described):
     path, gpus = described.path, described.facts.gpus
-    assert field(path, "Command") == f"tools/dist_train.sh {path.relative_to(ROOT)} {gpus}"
-    assert field(path, "Hardware") == f"{gpus} GPUs, {described.facts.images} images each"
+    released = described.facts.variant == "-released"
+    script, rest = ("test", "CHECKPOINT 8") if released else ("train", gpus)
+    assert field(path, "Command") == f"tools/dist_{script}.sh {path.relative_to(ROOT)} {rest}"
+    hardware = f"{gpus} GPUs, {described.facts.images} images each"
+    assert field(path, "Hardware").removeprefix("any; trained on ") == hardware
     own = [m for m in METAFILE.models if m.config == str(path.relative_to(ROOT)) and not m.options]
     (model,) = own
     published = field(path, "Published")
@@ -189,11 +195,14 @@ def test_options_of_the_metafile_give_norm_and_weights_that_it_states(model):
     norm = model.metadata["Norm"]
     for part in (cfg.model.backbone, cfg.model.decode_head, cfg.model.auxiliary_head):
         assert part.norm_cfg.type == norm
+    stated = model.metadata["Initial Weights"]
+    if stated.startswith("none"):
+        assert "init_cfg" not in cfg.model.backbone
+        return
     preprocessor = cfg.model.data_preprocessor
     pixels = (preprocessor.mean, preprocessor.std, preprocessor.bgr_to_rgb)
     assert pixels == (DETECTRON if norm == "GN" else RGB)
     checkpoint = cfg.model.backbone.init_cfg.checkpoint
-    stated = model.metadata["Initial Weights"]
     setting = re.fullmatch(r"SN \((\d+),(\d+)\)", stated)
     if setting:
         assert checkpoint.startswith(f"checkpoints/resnet50_sn_{setting[1]}x{setting[2]}")
@@ -222,7 +231,7 @@ def test_weight_decay_and_rates_by_kind_of_parameter(described):
                 assert group["weight_decay"] == (1e-4 if id(parameter) in convolutions else 0), name
             else:
                 assert group["weight_decay"] == (0 if control else 5e-4), name
-            slow = control and described.facts.sparse
+            slow = control and described.facts.variant == "-ssn"
             assert group["lr"] == pytest.approx(rate * (0.1 if slow else 1)), name
     assert seen == set(names.values())
 
@@ -230,7 +239,7 @@ def test_weight_decay_and_rates_by_kind_of_parameter(described):
 @pytest.mark.parametrize("norm", LAYERS)
 @pytest.mark.parametrize(
     "path",
-    [path for path in CONFIGS if path.parent.name == "paper" and "-ssn" not in path.stem][::2]
+    [path for path in CONFIGS if path.parent.name == "paper" and "d8_" in path.stem][::2]
     + [path for path in CONFIGS if path.stem.startswith("deeplabv3_r50-d8_4xb2")],
     ids=identify,
 )
@@ -258,6 +267,16 @@ def test_every_norm_goes_throughout_and_trains(path, norm):
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_the_released_model_gets_the_pixels_of_its_checkpoint():
+    cfg = load(FOLDER / "paper" / "deeplab_r50-d8-released_8xb2-100k_ade20k.py")
+    cfg.load_from = "checkpoints/resnet50d8_c1_deepsup_sn8x2_encoder.pth"
+    check_pixels(cfg)
+    cfg.model.data_preprocessor.std = [58, 57, 57]
+    with pytest.raises(ConfigError, match="was trained on BGR minus"):
+        check_pixels(cfg)
+    assert cfg.model.decode_head.norm_cfg == dict(type="SN", momentum=0.1, unbiased=True)
 
 
 @pytest.fixture(scope="module")

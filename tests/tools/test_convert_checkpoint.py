@@ -11,13 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
 import normlib
+from normlib.checkpoint.pixel_format import BGR_MEAN, RGB_STD, PixelFormat
 from normlib.checkpoint.released import ReleasedFileError
-from normlib.checkpoint.saving import OutputError
+from normlib.checkpoint.saving import OutputError, read_meta
 from normlib.openmmlab.convert_checkpoint import convert_checkpoint
-from normlib.openmmlab.errors import CheckpointError
+from normlib.openmmlab.errors import CheckpointError, ConfigError
 from normlib.openmmlab.launch import build_runner, load_config
+from normlib.openmmlab.pixel_check import check_pixels
 from normlib.openmmlab.runner import bare_model
 from normlib.openmmlab.safe_loading import load_file
 from tests.normlib.checkpoint import released_models as original
@@ -145,15 +148,51 @@ def test_the_backbone_alone(path, out, config):
     assert not any(key.startswith(("head", "backbone")) for key in state)
 
 
-@torch.no_grad()
-def test_encoder_and_decoder_become_one(tmp_path, out):
+def released_segmentor(folder: Path) -> tuple[list[str], torch.nn.Module, torch.nn.Module]:
+    """An encoder and a decoder under the names of published files."""
     encoder = original.ReleasedResNet(classes=0).float()
     decoder = original.ReleasedDecoder(64).float()
-    start = tmp_path / "checkpoints" / "resnet50d8_c1_deepsup_sn8x2_"
+    start = folder / "checkpoints" / "resnet50d8_c1_deepsup_sn8x2_"
     start.parent.mkdir()
     sources = [f"{start}encoder.pth", f"{start}decoder.pth"]
     for source, module in zip(sources, (encoder, decoder), strict=True):
         torch.save(module.state_dict(), source)
+    return sources, encoder, decoder
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_the_file_says_which_pixels_it_was_trained_on(tmp_path, suffix):
+    sources, *_ = released_segmentor(tmp_path)
+    out = str(tmp_path / f"one{suffix}")
+    convert_checkpoint(sources, out)
+    assert PixelFormat.from_record(read_meta(Path(out))["pixels"]) == BGR_MEAN
+    pixels = {"type": "SegDataPreProcessor", "mean": list(RGB_STD.mean), "std": list(RGB_STD.std)}
+    loader = {"dataset": {"pipeline": [{"type": "LoadImageFromFile"}]}}
+    cfg = Config(
+        {
+            "model": {"data_preprocessor": pixels | {"bgr_to_rgb": True}},
+            "load_from": out,
+            "test_dataloader": loader,
+        }
+    )
+    with pytest.raises(ConfigError, match=rf"{out}' was trained on BGR minus .* gets RGB minus"):
+        check_pixels(cfg, pretrained=False)
+    cfg.model.data_preprocessor.update(mean=[103, 116, 123], std=[1, 1, 1], bgr_to_rgb=False)
+    check_pixels(cfg, pretrained=False)
+
+
+def test_files_of_other_pixels_do_not_go_together(tmp_path, out):
+    (_, decoder), *_ = released_segmentor(tmp_path)
+    backbone = str(tmp_path / "checkpoints" / "resnet50_sn_8x4.pth")
+    torch.save(original.ReleasedResNet(classes=0).float().state_dict(), backbone)
+    with pytest.raises(CheckpointError, match=r"8x4.pth on RGB minus .*decoder.pth on BGR minus"):
+        convert_checkpoint([backbone, decoder], out)
+    assert not Path(out).exists()
+
+
+@torch.no_grad()
+def test_encoder_and_decoder_become_one(tmp_path, out):
+    sources, encoder, decoder = released_segmentor(tmp_path)
     config = tmp_path / "segmentor.py"
     config.write_text(SEGMENTOR.format(work_dir=str(tmp_path / "work")))
     text = convert_checkpoint(sources, out, str(config))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import pytest
 
 from normlib.checkpoint.pixel_format import (
@@ -9,6 +12,7 @@ from normlib.checkpoint.pixel_format import (
     DETECTRON_BGR,
     FACE_RGB,
     RGB_STD,
+    PixelFormat,
     pixels_of,
 )
 from normlib.checkpoint.released_files import FILES
@@ -50,3 +54,24 @@ def test_every_released_file_has_its_task_s():
     wanted = {"classification": {RGB_STD}, "detection": {RGB_STD}, "face": {FACE_RGB}}
     for file in FILES.values():
         assert file.pixels in wanted.get(file.task, {RGB_STD, BGR_MEAN}), file.name
+
+
+@pytest.mark.parametrize("pixels", [RGB_STD, BGR_MEAN])
+def test_record_and_back(pixels):
+    record = json.loads(json.dumps(dataclasses.asdict(pixels)))
+    assert PixelFormat.from_record(record) == pixels
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        None,
+        "RGB",
+        {"order": "RGB"},
+        {"order": "GBR", "mean": [1, 1, 1], "std": [1, 1, 1]},
+        {"order": "RGB", "mean": [1, 1], "std": [1, 1, 1]},
+        {"order": "RGB", "mean": [1, 1, "1"], "std": [1, 1, 1]},
+    ],
+)
+def test_what_is_no_record(record):
+    assert PixelFormat.from_record(record) is None
