@@ -18,7 +18,7 @@ ade20k_data = dict(root="data/toy_ade20k")
 
 model = dict(
     data_preprocessor=dict(size_divisor=8, test_cfg=dict(size_divisor=8)),
-    backbone=dict(depth=18, base_channels=32, init_cfg=None),
+    backbone=dict(depth=18, stem_channels=32, base_channels=32, init_cfg=None),
     decode_head=dict(in_channels=256, channels=64, num_classes=150),
     auxiliary_head=dict(in_channels=128, channels=64, num_classes=150),
 )

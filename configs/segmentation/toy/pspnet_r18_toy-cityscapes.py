@@ -19,7 +19,7 @@ cityscapes_data = dict(root="data/toy_cityscapes")
 crop_size = (96, 96)
 model = dict(
     data_preprocessor=dict(size=crop_size),
-    backbone=dict(depth=18, base_channels=32, init_cfg=None),
+    backbone=dict(depth=18, stem_channels=32, base_channels=32, init_cfg=None),
     decode_head=dict(in_channels=256, channels=64, align_corners=True),
     auxiliary_head=dict(in_channels=128, channels=64, align_corners=True),
     test_cfg=dict(mode="slide", crop_size=crop_size, stride=(64, 64)),
