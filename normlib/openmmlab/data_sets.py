@@ -70,7 +70,7 @@ def data_sources(cfg: Config, splits: Sequence[str] | None = None) -> list[DataS
         loader = cfg[f"{split}_dataloader"]
         if not isinstance(loader.get("dataset"), dict):
             raise ConfigError(f"{_name(cfg)}: {split}_dataloader has no dataset")
-        leaves = list(_leaves(loader["dataset"]))
+        leaves = list(leaf_configs(loader["dataset"]))
         for number, leaf in enumerate(leaves, 1):
             same = next((by for config, _, by in readers if config == leaf), None)
             if same is None:
@@ -85,14 +85,14 @@ def _name(cfg: Config) -> str:
     return f"config {cfg.filename}" if cfg.filename else "the config"
 
 
-def _leaves(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What wrappers such as RepeatDataset and ConcatDataset hold."""
+def leaf_configs(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The data set, or what wrappers such as RepeatDataset and ConcatDataset hold."""
     inner = [dataset[key] for key in _INNER if key in dataset]
     if not inner:
         yield dataset
     for entry in inner:
         for part in entry if isinstance(entry, (list, tuple)) else [entry]:
-            yield from _leaves(part)
+            yield from leaf_configs(part)
 
 
 def _class_of(config: dict[str, Any]) -> Any:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice, repeat
+from itertools import islice
 from typing import Any
 
 import torch
@@ -129,13 +129,15 @@ def measure_training_speed(
     set_multi_processing(**cfg.get("env_cfg", {}).get("mp_cfg", {}), distributed=False)
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
     check_batches(loader)
-    first = next(iter(loader))
+    endless = _endless(loader)
+    first = next(endless)
     steps = {norm: _Step(cfg, first) for norm, cfg in cfgs.items()}
-    loaded = _loader_speed(loader, batches)
+    batch_size = cfg.train_dataloader.batch_size
+    prepared = loader.num_workers * (loader.prefetch_factor or 1)
+    loaded = batch_size / _seconds_a_batch(endless, prepared, batches)
 
     device = torch.device(get_device())
     times = time_interleaved(steps, device, rounds, warmup=2)
-    batch_size = cfg.train_dataloader.batch_size
     speeds = []
     for norm, seconds in times.items():
         median = statistics.median(seconds)
@@ -164,15 +166,21 @@ class _Step:
         self.model.train_step(self.batch, optim_wrapper=self.optim_wrapper)
 
 
-def _loader_speed(loader: DataLoader[Any], batches: int) -> float:
-    """Images a second, once every worker has given what it had prepared while it started."""
-    endless = chain.from_iterable(repeat(loader))
-    prepared = loader.num_workers * (loader.prefetch_factor or 1)
+def _endless(loader: DataLoader[Any]) -> Iterator[Any]:
+    """Batches without end. mmengine's InfiniteSampler, once left, does not start anew."""
+    while True:
+        batch = None
+        for batch in loader:
+            yield batch
+        if batch is None:
+            raise ConfigError("train_dataloader gave no batch in a second pass over its data")
+
+
+def _seconds_a_batch(endless: Iterator[Any], prepared: int, batches: int) -> float:
+    """Time of a batch, once every worker has given what it had prepared while it started."""
     for _ in islice(endless, 1 + prepared):
         pass
     start = time.perf_counter()
     for _ in islice(endless, batches):
         pass
-    seconds = time.perf_counter() - start
-    assert loader.batch_size is not None
-    return batches * loader.batch_size / seconds
+    return (time.perf_counter() - start) / batches

@@ -12,6 +12,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from normlib.openmmlab.data_sets import leaf_configs
 from normlib.openmmlab.errors import ConfigError
 
 
@@ -25,10 +26,8 @@ def augment(cfg: Config) -> None:
     if absent:
         raise ConfigError(f"--tta, --tta-compare: the config has no {' and no '.join(absent)}")
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
-    dataset = cfg.test_dataloader.dataset
-    while "dataset" in dataset:
-        dataset = dataset.dataset
-    dataset.pipeline = cfg.tta_pipeline
+    for dataset in leaf_configs(cfg.test_dataloader.dataset):
+        dataset["pipeline"] = cfg.tta_pipeline
 
 
 def beside(cfg: Config) -> Config:

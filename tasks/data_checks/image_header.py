@@ -8,6 +8,15 @@ from PIL import Image
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_GREY = 0
+_PIXELS = {
+    "1": "1-bit grey",
+    "L": "8-bit grey",
+    "LA": "grey and alpha",
+    "P": "palette",
+    "PA": "palette and alpha",
+    "I": "32-bit grey",
+    "F": "32-bit floating-point",
+}
 _EXIF_ORIENTATION = 0x0112
 _EXIF_TURNED = (5, 6, 7, 8)  # by a quarter: width and height change places
 
@@ -21,6 +30,7 @@ class ImageHeader(NamedTuple):
         kind: Format, such as "PNG".
         single: Whether a pixel is one number of at most 8 bits which is read as it is stored: a
             grey value or an index of a palette.
+        pixels: What they are, such as "16-bit grey" or "RGB".
         turned: Whether EXIF data ask to turn the image by a quarter.
     """
 
@@ -28,6 +38,7 @@ class ImageHeader(NamedTuple):
     height: int
     kind: str
     single: bool
+    pixels: str
     turned: bool = False
 
 
@@ -45,10 +56,14 @@ def read_header(file: BinaryIO) -> ImageHeader:
     head = file.read(26)
     file.seek(0)
     with Image.open(file) as image:
-        # Pillow spreads grey values of 2 and 4 bits over 0 to 255.
-        spread = head.startswith(_PNG) and head[25] == _PNG_GREY and head[24] in (2, 4)
-        single = image.mode in ("1", "L", "P") and not spread
-        return ImageHeader(*image.size, image.format or "", single, _is_turned(image))
+        pixels = _PIXELS.get(image.mode, image.mode)
+        if image.mode.startswith("I;16"):
+            pixels = "16-bit grey"
+        single = image.mode in ("1", "L", "P")
+        if head.startswith(_PNG) and head[25] == _PNG_GREY:
+            pixels = f"{head[24]}-bit grey"
+            single &= head[24] not in (2, 4)  # Pillow spreads these over 0 to 255
+        return ImageHeader(*image.size, image.format or "", single, pixels, _is_turned(image))
 
 
 def _is_turned(image: Image.Image) -> bool:

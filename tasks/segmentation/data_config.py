@@ -16,7 +16,8 @@ from tasks.data_checks.palette import class_palette
 
 from .datasets.class_list import read_class_list
 
-_KEYS = {"root", "train_img", "train_label", "val_img", "val_label", "classes"}
+_SUFFIXES = ("img_suffix", "seg_map_suffix")
+_KEYS = {"root", "train_img", "train_label", "val_img", "val_label", "classes", *_SUFFIXES}
 _LOADERS = {"train_dataloader": "train", "val_dataloader": "val", "test_dataloader": "val"}
 _HEADS = ("decode_head", "auxiliary_head")
 _CLASSES = "classes.txt"
@@ -81,10 +82,11 @@ def ade20k_data(cfg: Config) -> None:
     """Point a segmentation config at a folder laid out as ADE20K (ADEChallengeData2016) is.
 
     Reads `cfg.ade20k_data`, a dict with `root` and, where the layout is another, `train_img`,
-    `train_label`, `val_img`, `val_label` (folders relative to the root). Without a root nothing
-    changes. Otherwise the data sets of the three data loaders and of those in hooks, also inside
-    wrappers, become `CheckedADE20KDataset` with these folders, the test loader with the validation
-    files, and the heads get the number of classes.
+    `train_label`, `val_img`, `val_label` (folders relative to the root), `img_suffix` and
+    `seg_map_suffix` (how the names of images and labels end). Without a root nothing changes.
+    Otherwise the data sets of the three data loaders and of those in hooks, also inside wrappers,
+    become `CheckedADE20KDataset` with these folders and suffixes, the test loader with the
+    validation files, and the heads get the number of classes.
 
     Data with classes of their own have a text file with a name a line: `classes` names it
     (relative to the root), or it is `classes.txt` in the root. The data sets then become
@@ -95,7 +97,8 @@ def ade20k_data(cfg: Config) -> None:
 
     Raises:
         DatasetError: The root or the list of classes cannot be read.
-        ValueError: The config has an unknown key or a part that the rule cannot change.
+        ValueError: The config has an unknown key, an empty suffix, or a part that the rule cannot
+            change.
     """
     _switch(cfg, _ADE20K)
 
@@ -115,6 +118,9 @@ def _switch(cfg: Config, benchmark: _Benchmark) -> None:
     if not given:
         return
     root = given["root"]
+    suffixes = {key: given[key] for key in _SUFFIXES if key in given}
+    if empty := [key for key, suffix in suffixes.items() if not suffix]:
+        raise ValueError(f"{benchmark.switch}.{empty[0]} is empty; it is an ending such as '.png'")
     folders = benchmark.folders | {key: given[key] for key in benchmark.folders if key in given}
     classes = _read_classes(root, given.get("classes"))
     for loader, split in _LOADERS.items():
@@ -122,13 +128,13 @@ def _switch(cfg: Config, benchmark: _Benchmark) -> None:
             # A config may use one dict for several loaders.
             cfg[loader] = copy.deepcopy(cfg[loader])
             dataset = _only_dataset(loader, cfg[loader]["dataset"], benchmark, classes is not None)
-            _point(dataset, root, split, folders, benchmark, classes)
+            _point(dataset, root, split, folders, suffixes, benchmark, classes)
     for hook in cfg.get("custom_hooks") or []:
         if (hook.get("dataloader") or {}).get("dataset") is not None:
             hook["dataloader"] = copy.deepcopy(hook["dataloader"])
             where, inner = f"the hook {plain_type(hook)}", hook["dataloader"]["dataset"]
             dataset = _only_dataset(where, inner, benchmark, classes is not None)
-            _point(dataset, root, "train", folders, benchmark, classes)
+            _point(dataset, root, "train", folders, suffixes, benchmark, classes)
     heads = list(_heads(cfg.get("model", {})))
     if not heads:
         raise ValueError(f"{benchmark.switch} found no model.decode_head to set num_classes of")
@@ -159,6 +165,7 @@ def _point(
     root: str,
     split: str,
     folders: dict[str, str],
+    suffixes: dict[str, str],
     benchmark: _Benchmark,
     classes: tuple[str, ...] | None,
 ) -> None:
@@ -167,6 +174,7 @@ def _point(
     dataset["data_prefix"] = ConfigDict(
         img_path=folders[f"{split}_img"], seg_map_path=folders[f"{split}_label"]
     )
+    dataset.update(suffixes)
     if classes is None:
         return
     for key, value in benchmark.files.items():

@@ -29,6 +29,7 @@ from normlib.layers import (
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.launch import build_runner, load_config
 from normlib.openmmlab.pixel_check import check_pixels
+from normlib.openmmlab.training_speed import measure_training_speed
 from tasks.results import read_metafile
 from tasks.toy_data import ade20k, cityscapes
 
@@ -113,6 +114,9 @@ def test_name_states_model_batch_schedule_and_crop(described):
     assert model.decode_head.num_classes == model.auxiliary_head.num_classes == CLASSES[facts.data]
     assert model.decode_head.loss_decode.loss_weight == 1.0
     assert model.auxiliary_head.loss_decode.loss_weight == 0.4
+    for head in (model.decode_head, model.auxiliary_head):
+        over_labelled = head.loss_decode.get("avg_non_ignore", False)
+        assert over_labelled == (facts.family == "paper")
     assert cfg.train_dataloader.batch_size == int(facts.images)
     assert cfg.auto_scale_lr.base_batch_size == int(facts.gpus) * int(facts.images)
     assert cfg.train_cfg.max_iters // 1000 == int(facts.thousands)
@@ -342,3 +346,13 @@ def test_toy_names_its_own_command_and_trains(path, toy_data, tmp_path):
     runner.train()
     assert (tmp_path / "iter_2.pth").is_file()
     assert (tmp_path / "metrics.json").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", TOYS, ids=identify)
+def test_toy_can_be_timed(path, toy_data):
+    """Samplers without end, and batches that a batch sampler makes."""
+    options = toy_options(path, toy_data)
+    speed = measure_training_speed(str(path), ("BN", "SN"), rounds=1, batches=1, options=options)
+    assert speed.batch_size == 2
+    assert speed.loader_images_per_second > 0

@@ -3,5 +3,9 @@
 _base_ = "mmseg::_base_/models/deeplabv3_r50-d8.py"
 
 model = dict(
-    pretrained=None, backbone=dict(type="ResNet"), decode_head=dict(type="PoolNormASPPHead")
+    # The pixels are those of the initial weights: backbone_weights fills them in.
+    data_preprocessor=dict(_delete_=True, type="SegDataPreProcessor", pad_val=0, seg_pad_val=255),
+    pretrained=None,
+    backbone=dict(type="ResNet"),
+    decode_head=dict(type="PoolNormASPPHead"),
 )

@@ -1,6 +1,6 @@
 """ImageNet weights of a ResNet-50 v1 by norm, and for SN by the batch setting of pretraining."""
 
-pretraining = "8x2"
+pretraining = None  # the first of them
 backbone_weights = dict(
     BN="torchvision://resnet50",
     GN="open-mmlab://detectron/resnet50_gn",

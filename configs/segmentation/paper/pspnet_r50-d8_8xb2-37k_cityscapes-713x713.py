@@ -22,7 +22,7 @@ crop_size = (713, 713)
 # Windows of a test overlap by a third.
 model = dict(
     data_preprocessor=dict(size=crop_size),
-    decode_head=dict(align_corners=True),
-    auxiliary_head=dict(align_corners=True),
+    decode_head=dict(align_corners=True, loss_decode=dict(avg_non_ignore=True)),
+    auxiliary_head=dict(align_corners=True, loss_decode=dict(avg_non_ignore=True)),
     test_cfg=dict(mode="slide", crop_size=crop_size, stride=(476, 476)),
 )

@@ -9,7 +9,7 @@ Weights: none, trained from scratch
 _base_ = [
     "../../_base_/models/deeplab_r50-d8.py",
     "../../_base_/datasets/ade20k_short-side.py",
-    "../../_base_/schedules/toy.py",
+    "../../_base_/schedules/segmentation_toy.py",
     "../../_base_/segmentation_runtime.py",
 ]
 
@@ -56,7 +56,5 @@ train_dataloader = dict(
 val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-train_cfg = dict(max_iters=60, val_interval=60)
-optim_wrapper = dict(optimizer=dict(lr=5e-3))
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=60, max_keep_ckpts=1))
 log_processor = dict(window_size=10)

@@ -12,20 +12,22 @@ from mmengine.logging import print_log
 
 from tasks.data_checks import DatasetError, Problem, raise_if_any
 from tasks.data_checks.loading import follows_exif, with_checked_loading
+from tasks.data_checks.scan import spread
 
-from . import object_info
 from .examination import ExaminationMixin
 from .file_check import check_files
 from .label_values import LabelValues
 from .layout import Layout, check_folder
 from .pairs import check_pairs
+from .stray_images import check_stray_images
 from .value_check import check_values
 
 _CHECKED = {
     "LoadImageFromFile": "LoadImageChecked",
     "LoadAnnotations": "mmseg.LoadSegLabelChecked",
 }
-_DECODED = 64
+_DECODED = 500
+_TOOL = "tools/check_data.py looks into all"
 
 
 class CheckedSegMixin(ExaminationMixin):
@@ -33,7 +35,7 @@ class CheckedSegMixin(ExaminationMixin):
 
     The checks run once, where the data set is loaded: in the main process, before any worker
     starts. Folders, files, forms and sizes are checked for all samples, the values of the labels
-    for up to 64 of them. `LoadImageFromFile` in the pipeline acts as `LoadImageChecked`, and
+    for up to 500 of them. `LoadImageFromFile` in the pipeline acts as `LoadImageChecked`, and
     `LoadAnnotations` as `LoadSegLabelChecked`, so that a file which breaks later, or a label not
     looked into, is an error too.
 
@@ -46,9 +48,9 @@ class CheckedSegMixin(ExaminationMixin):
 
     Args:
         pipeline: Transforms, as for the data set of mmseg.
-        check_files_up_to: The files are opened if there are no more samples than this; their
-            existence is checked always. 0 leaves out the values of labels as well. Files that are
-            not local are left to the loading.
+        check_files_up_to: The files are opened if there are no more samples than this; otherwise it
+            is checked that they exist, and the values of up to 500 labels. 0 leaves all that to
+            `examine` and the loading, as do files that are not local.
         **kwargs: As for the data set of mmseg.
 
     Raises:
@@ -78,6 +80,10 @@ class CheckedSegMixin(ExaminationMixin):
                 f"its {len(known)}; data with classes of their own are for CheckedSegDataset"
             )
         return super().get_label_map(new_classes)
+
+    def check_class_list(self) -> list[Problem]:
+        """Compare the classes with a list that came with the data, where the benchmark has one."""
+        return []
 
     def load_data_list(self) -> list[dict]:
         """List the samples and check them; mmseg calls this to load the data set.
@@ -114,27 +120,35 @@ class CheckedSegMixin(ExaminationMixin):
     def _check_samples(self, samples: list[dict], values: LabelValues) -> None:
         start = time.monotonic()
         images, labels = self._folders()
+        suffixes = self.img_suffix, self.seg_map_suffix
         problems, spare = check_pairs(
-            samples, (images, labels), (self.img_suffix, self.seg_map_suffix)
+            samples, (images, labels), suffixes, self.layout, not self.check_files_up_to
         )
-        problems += self._check_class_list()
-        raise_if_any(images, problems)
-        if len(samples) <= self.check_files_up_to:
+        if samples and not self.ann_file:
+            problems += check_stray_images(images, labels, self.img_suffix, self.layout)
+        raise_if_any(images, problems + self.check_class_list())
+        opened = len(samples) <= self.check_files_up_to
+        if opened:
             raise_if_any(images, check_files(samples, follows_exif(self.pipeline.transforms)))
+        decoded: list[str] = []
         if labels is not None and self.check_files_up_to:
-            paths = [sample["seg_map_path"] for sample in samples]
-            step = max(1, len(paths) / _DECODED)
-            spread = [paths[int(step * n)] for n in range(min(len(paths), _DECODED))]
-            raise_if_any(labels, check_values(spread, values))
+            decoded = [samples[at]["seg_map_path"] for at in spread(len(samples), _DECODED)]
+            raise_if_any(labels, check_values(decoded, values))
         if spare and not self.ann_file:
             text = f"{spare} files *{self.seg_map_suffix} in {labels} have no image in {images}"
             print_log(f"{text} (*{self.img_suffix})", "current", logging.WARNING)
         seconds = time.monotonic() - start
-        print_log(f"checked {len(samples)} samples of {images} in {seconds:.1f} s", "current")
+        print_log(_said(images, seconds, len(samples), opened, len(decoded)), "current")
 
-    def _check_class_list(self) -> list[Problem]:
-        path = os.path.join(self.data_root or os.curdir, object_info.NAME)
-        if not os.path.isfile(path):
-            return []
-        classes = self.METAINFO.get("classes") or self._metainfo["classes"]
-        return object_info.check_object_info(path, classes)
+
+def _said(folder: str, seconds: float, samples: int, opened: bool, decoded: int) -> str:
+    """What was checked."""
+    what = f"{samples} samples of {folder} in {seconds:.1f} s"
+    labels = "all labels" if decoded == samples else f"{decoded} labels"
+    if not opened:
+        what = f"listed {what}"
+        return f"{what}, decoded {labels}; {_TOOL}" if decoded else what
+    what = f"checked {what}"
+    if decoded:
+        what += f", the values of {labels} among them"
+    return f"{what}; {_TOOL}" if 0 < decoded < samples else what

@@ -9,6 +9,7 @@ from tasks.data_checks.loading import LoadImageChecked
 from tasks.data_checks.sample import Sample
 
 from .label_file import read_label, size_difference
+from .label_ids import label_ids_hint
 from .label_values import MOST_CLASSES, LabelValues, wrong_values
 from .picture import draw
 
@@ -82,7 +83,8 @@ class ExaminationMixin:
             problems.append(difference)
         values = self.label_values()
         if wrong := values.wrong(label):
-            problems.append(wrong_values(path, wrong, values))
+            hint = label_ids_hint([path], wrong, values.num_classes)
+            problems.append(wrong_values(path, wrong, values) + hint)
         counts = np.bincount(values.classes(label, self.label_map).ravel(), minlength=256)
         present = np.flatnonzero(counts[: len(self.metainfo["classes"])])
         return {int(index): int(counts[index]) for index in present}

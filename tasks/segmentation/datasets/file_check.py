@@ -10,7 +10,7 @@ from PIL import Image
 from tasks.data_checks import Problem, find_damage, found
 from tasks.data_checks.image_header import ImageHeader, read_header
 
-from .label_file import FORM, size_difference
+from .label_file import FORM, size_difference, wrong_form
 
 _THREADS = 8  # opening a file on a network disk is mostly waiting
 _CHUNK = 64  # samples; handing over one takes as long as reading it
@@ -60,7 +60,8 @@ def _examine(sample: dict, exif: bool) -> list[tuple[str, str]]:
     if isinstance(label, str):
         troubles.append((_DAMAGED, label))
     elif label is not None:
-        troubles += [(_FORMS, f"{path}: {form}") for form in _wrong_form(label)]
+        if form := wrong_form(label):
+            troubles.append((_FORMS, f"{path} {form}"))
         if isinstance(image, ImageHeader):
             size = sample["height"], sample["width"]
             if text := size_difference(path, (label.height, label.width), size):
@@ -78,12 +79,6 @@ def _header(path: str) -> ImageHeader | str:
         return f"{path} is not an image, or one that is badly damaged"
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         return f"{path} cannot be read: {error}"
-
-
-def _wrong_form(label: ImageHeader) -> list[str]:
-    if label.kind == "JPEG":
-        return ["a JPEG file, which mixes the numbers of neighbouring pixels"]
-    return [] if label.single else [f"a {label.kind} file of other pixels, such as colours"]
 
 
 def _turned_note(image: str) -> str:

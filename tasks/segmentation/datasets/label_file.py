@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import mmcv
@@ -9,8 +10,10 @@ import numpy as np
 from PIL import Image
 
 from tasks.data_checks import DatasetError, read_image_file
+from tasks.data_checks.image_header import ImageHeader, read_header
 
 FORM = "one channel of 8 bits or a palette, each pixel the number of its class"
+_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 def read_label(
@@ -31,17 +34,29 @@ def read_label(
     """
     content = read_image_file(path, backend_args)
     try:
-        label = mmcv.imfrombytes(content, flag="unchanged", backend=backend)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        form = wrong_form(read_header(io.BytesIO(content)))
+        label = None if form else mmcv.imfrombytes(content, flag="unchanged", backend=backend)
+    except Image.UnidentifiedImageError as error:
+        raise DatasetError(f"{path} is not an image, or one that is badly damaged") from error
+    except _UNREADABLE as error:
         raise DatasetError(f"{path} cannot be decoded: {error}") from error
+    if form:
+        raise DatasetError(f"{path} {form}; a label is a PNG file with {FORM}")
     if label is None:
         raise DatasetError(f"{path} is not an image that {backend} can decode")
     if label.ndim != 2 or label.dtype.itemsize > 1:
         raise DatasetError(
-            f"{path} has pixels of shape {label.shape[2:]} and type {label.dtype}; a label "
-            f"file has {FORM}"
+            f"{path} becomes pixels of shape {label.shape[2:]} and type {label.dtype} when "
+            f"{backend} decodes it; imdecode_backend='pillow' leaves palettes as they are"
         )
     return label.astype(np.uint8, copy=False)
+
+
+def wrong_form(header: ImageHeader) -> str | None:
+    """What is wrong with the form of a label file, such as "is a PNG file with RGB pixels"."""
+    if header.kind == "JPEG":
+        return "is a JPEG file, which mixes the numbers of neighbouring pixels"
+    return None if header.single else f"is a {header.kind} file with {header.pixels} pixels"
 
 
 def size_difference(path: str, label: tuple[int, ...], image: tuple[int, ...]) -> str | None:

@@ -11,11 +11,6 @@ import numpy as np
 IGNORED = 255
 MOST_CLASSES = 254  # of labels with 8 bits, with or without `reduce_zero_label`
 
-_CITYSCAPES_LABELS = ("_labelTrainIds.png", "_labelIds.png")
-_CITYSCAPES_CLASSES = 19
-_CITYSCAPES_LAST_ID = 33
-TRAIN_IDS_ADVICE = "make those with createTrainIdLabelImgs of cityscapesscripts"
-
 
 @dataclass(frozen=True)
 class LabelValues:
@@ -72,8 +67,4 @@ class LabelValues:
 def wrong_values(path: str, wrong: list[int], values: LabelValues) -> str:
     """What is wrong with a label file that has values which it must not have."""
     names = ", ".join(map(str, wrong[:5])) + ", ..." * (len(wrong) > 5)
-    text = f"{path} has the value{'s' * (len(wrong) > 1)} {names}; its values are {values}"
-    cityscapes = path.endswith(_CITYSCAPES_LABELS) and values.num_classes == _CITYSCAPES_CLASSES
-    if cityscapes and max(wrong) <= _CITYSCAPES_LAST_ID:
-        text += f"; these look like gtFine_labelIds, not gtFine_labelTrainIds: {TRAIN_IDS_ADVICE}"
-    return text
+    return f"{path} has the value{'s' * (len(wrong) > 1)} {names}; its values are {values}"

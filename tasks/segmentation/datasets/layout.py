@@ -16,7 +16,8 @@ class Layout:
 
     Attributes:
         text: What it looks like, for messages.
-        switch: Key of the config that names the root; several are separated by " or ".
+        switch: Key of the config that names the root, the folders and the suffixes; several are
+            separated by " or ".
     """
 
     text: str

@@ -10,13 +10,16 @@ from mmengine import fileio
 
 from tasks.data_checks import Problem, found
 
-from .label_values import TRAIN_IDS_ADVICE
-
-_TRAIN_IDS, _IDS = "_labelTrainIds.png", "_labelIds.png"
+from .label_ids import IDS, TRAIN_IDS, TRAIN_IDS_ADVICE
+from .layout import Layout
 
 
 def check_pairs(
-    samples: Sequence[dict], folders: tuple[str, str | None], suffixes: tuple[str, str]
+    samples: Sequence[dict],
+    folders: tuple[str, str | None],
+    suffixes: tuple[str, str],
+    layout: Layout,
+    some_may_be_missing: bool = False,
 ) -> tuple[list[Problem], int]:
     """Check that there are images, and that each has its label.
 
@@ -26,6 +29,8 @@ def check_pairs(
         samples: Entries with `img_path` and, with labels, `seg_map_path`.
         folders: Of the images and of the labels, which exist; None where there are no labels.
         suffixes: With which the files end.
+        layout: Whose key of the config changes the suffixes.
+        some_may_be_missing: Whether only folders without any of the files are a problem.
 
     Returns:
         The problems, and the number of labels without an image.
@@ -33,13 +38,22 @@ def check_pairs(
     images, labels = folders
     if not samples:
         text = f"there is no image *{suffixes[0]} in {images} or its sub-folders"
-        return [Problem(f"{text}, which has {_suffixes(images)}")], 0
-    problems = _missing("images", [s["img_path"] for s in samples], _files(images, suffixes[0]))
-    if labels is None:
-        return problems, 0
-    wanted = [sample["seg_map_path"] for sample in samples]
-    present = _files(labels, suffixes[1])
-    return problems + _missing("labels", wanted, present), len(present.difference(wanted))
+        return [Problem(f"{text}, which has {_suffixes(images, layout)}")], 0
+    paths = [sample["img_path"] for sample in samples]
+    missing = [("images", paths, _missing(paths, _files(images, suffixes[0])))]
+    spare = 0
+    if labels is not None:
+        paths = [sample["seg_map_path"] for sample in samples]
+        present = _files(labels, suffixes[1])
+        missing.append(("labels", paths, _missing(paths, present)))
+        spare = len(present.difference(paths))
+    problems = [
+        problem
+        for kind, wanted, absent in missing
+        if len(absent) == len(wanted) or not some_may_be_missing
+        for problem in found(_text(kind, len(wanted), absent), absent)
+    ]
+    return problems, spare
 
 
 def _files(folder: str, suffix: str) -> set[str]:
@@ -47,17 +61,22 @@ def _files(folder: str, suffix: str) -> set[str]:
     return {os.path.join(folder, name) for name in names}
 
 
-def _missing(kind: str, wanted: Sequence[str], present: set[str]) -> list[Problem]:
+def _missing(wanted: Sequence[str], present: set[str]) -> list[str]:
     # Names in a list file may be spelt in another way than the folder has them.
-    missing = [path for path in wanted if path not in present and not os.path.isfile(path)]
-    text = f"of {len(wanted)} {kind} are missing"
-    others = [path.replace(_TRAIN_IDS, _IDS) for path in missing if path.endswith(_TRAIN_IDS)]
+    return [path for path in wanted if path not in present and not os.path.isfile(path)]
+
+
+def _text(kind: str, wanted: int, missing: Sequence[str]) -> str:
+    text = f"of {wanted} {kind} are missing"
+    others = [path.replace(TRAIN_IDS, IDS) for path in missing if path.endswith(TRAIN_IDS)]
     if others and os.path.isfile(others[0]):
         text += f", while {os.path.basename(others[0])} is there: {TRAIN_IDS_ADVICE}"
-    return found(text, missing)
+    return text
 
 
-def _suffixes(folder: str) -> str:
+def _suffixes(folder: str, layout: Layout) -> str:
     names = fileio.list_dir_or_file(folder, list_dir=False, recursive=True)
     suffixes = sorted({f"*{Path(name).suffix}" for name in names})
-    return f"files {', '.join(suffixes)} (img_suffix says which)" if suffixes else "no files"
+    if not suffixes:
+        return "no files"
+    return f"files {', '.join(suffixes)}; img_suffix of {layout.switch} says which are meant"

@@ -27,13 +27,13 @@ def pooled_conv(head: BaseDecodeHead, pool_norm_cfg: str | dict[str, Any] | None
             norm, else the same.
 
     Raises:
-        ValueError: `pool_norm_cfg` is another text.
+        ValueError: `pool_norm_cfg` is anything else.
     """
     if pool_norm_cfg == "auto":
         pool_norm_cfg = None if _is_switchable(head.norm_cfg) else "same"
     if pool_norm_cfg == "same":
         pool_norm_cfg = head.norm_cfg
-    if isinstance(pool_norm_cfg, str):
+    if pool_norm_cfg is not None and not _is_norm(pool_norm_cfg):
         raise ValueError(
             f"pool_norm_cfg is {pool_norm_cfg!r}; write 'auto', 'same', None for no norm, or a "
             "norm such as dict(type='BN')"
@@ -48,9 +48,17 @@ def pooled_conv(head: BaseDecodeHead, pool_norm_cfg: str | dict[str, Any] | None
     )
 
 
+def _layer(norm_cfg: Any) -> Any:
+    kind = norm_cfg.get("type") if isinstance(norm_cfg, dict) else None
+    return MODELS.get(kind) if isinstance(kind, str) else kind
+
+
+def _is_norm(norm_cfg: Any) -> bool:
+    return inspect.isclass(_layer(norm_cfg))
+
+
 def _is_switchable(norm_cfg: dict[str, Any] | None) -> bool:
-    kind = (norm_cfg or {}).get("type")
-    layer = MODELS.get(kind) if isinstance(kind, str) else kind
+    layer = _layer(norm_cfg)
     return inspect.isclass(layer) and issubclass(layer, SwitchNorm)
 
 

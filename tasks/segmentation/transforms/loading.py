@@ -7,6 +7,7 @@ from mmseg.registry import TRANSFORMS
 
 from tasks.data_checks import DatasetError
 from tasks.segmentation.datasets.label_file import read_label, size_difference
+from tasks.segmentation.datasets.label_ids import label_ids_hint
 from tasks.segmentation.datasets.label_values import LabelValues, wrong_values
 
 
@@ -20,8 +21,8 @@ class LoadSegLabelChecked(LoadAnnotations):
     Modified keys: `gt_seg_map`, uint8 of shape (height, width), `seg_fields`.
 
     Raises:
-        DatasetError: Naming the file, which is not whole, has another size than its image before
-            any resizing, or a value that stands for no class.
+        DatasetError: Naming the file, which is not whole, has another form than a label, another
+            size than its image before any resizing, or a value that stands for no class.
         ValueError: `reduce_zero_label` is another one than that of the data set.
     """
 
@@ -38,6 +39,7 @@ class LoadSegLabelChecked(LoadAnnotations):
             raise DatasetError(difference)
         values = LabelValues(results["num_classes"], reduce_zero_label)
         if wrong := values.wrong(label):
-            raise DatasetError(wrong_values(path, wrong, values))
+            hint = label_ids_hint([path], wrong, values.num_classes)
+            raise DatasetError(wrong_values(path, wrong, values) + hint)
         results["gt_seg_map"] = values.classes(label, results.get("label_map"))
         results["seg_fields"].append("gt_seg_map")

@@ -18,15 +18,30 @@ def header(image: Image.Image, kind: str, **options: object) -> tuple:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP"])
 def test_sizes_and_formats(kind: str) -> None:
-    assert header(Image.new("RGB", (40, 30)), kind) == (40, 30, kind, False, False)
+    assert header(Image.new("RGB", (40, 30)), kind) == (40, 30, kind, False, "RGB", False)
 
 
 @pytest.mark.parametrize(
-    ("mode", "single"),
-    [("L", True), ("P", True), ("1", True), ("LA", False), ("RGBA", False), ("I;16", False)],
+    ("mode", "single", "pixels"),
+    [
+        ("L", True, "8-bit grey"),
+        ("P", True, "palette"),
+        ("1", True, "1-bit grey"),
+        ("LA", False, "grey and alpha"),
+        ("RGBA", False, "RGBA"),
+        ("I;16", False, "16-bit grey"),
+    ],
 )
-def test_pixels_that_are_one_number(mode: str, single: bool) -> None:
-    assert header(Image.new(mode, (4, 3)), "PNG").single is single
+def test_pixels_that_are_one_number(mode: str, single: bool, pixels: str) -> None:
+    assert header(Image.new(mode, (4, 3)), "PNG")[3:5] == (single, pixels)
+
+
+@pytest.mark.parametrize(
+    ("mode", "pixels"),
+    [("I;16", "16-bit grey"), ("I", "32-bit grey"), ("F", "32-bit floating-point")],
+)
+def test_pixels_of_many_bits(mode: str, pixels: str) -> None:
+    assert header(Image.new(mode, (4, 3)), "TIFF")[3:5] == (False, pixels)
 
 
 def test_grey_values_that_would_be_scaled() -> None:
@@ -44,8 +59,8 @@ def test_grey_values_that_would_be_scaled() -> None:
             + chunk(b"IEND", b"")
         )
 
-    assert not read_header(io.BytesIO(grey(4))).single
-    assert read_header(io.BytesIO(grey(8))) == (4, 3, "PNG", True, False)
+    assert read_header(io.BytesIO(grey(4))) == (4, 3, "PNG", False, "4-bit grey", False)
+    assert read_header(io.BytesIO(grey(8))) == (4, 3, "PNG", True, "8-bit grey", False)
 
 
 @pytest.mark.parametrize(("orientation", "turned"), [(1, False), (6, True)])

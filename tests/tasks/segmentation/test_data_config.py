@@ -100,6 +100,26 @@ def test_own_classes(tmp_path: Path) -> None:
         assert num_classes(cfg) == [2] * 3
 
 
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("kind", TYPES)
+def test_suffixes(tmp_path: Path, kind: str, own: bool) -> None:
+    if own:
+        (tmp_path / "classes.txt").write_text("cat\n")
+    data = {"root": str(tmp_path), "img_suffix": ".JPG", "seg_map_suffix": "_label.png"}
+    cfg = apply(segmentor(kind, **data), kind)
+    for dataset in datasets(cfg).values():
+        assert dataset.type == ("CheckedSegDataset" if own else f"Checked{TYPES[kind]}")
+        assert (dataset.img_suffix, dataset.seg_map_suffix) == (".JPG", "_label.png")
+    once = copy.deepcopy(cfg.to_dict())
+    assert apply(cfg, kind).to_dict() == once
+
+
+def test_list_of_classes_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("cat\ndog\n", encoding="utf-8-sig")
+    cfg = apply(segmentor(root=str(tmp_path)))
+    assert cfg.train_dataloader.dataset.metainfo.classes == ("cat", "dog")
+
+
 def test_named_list_of_classes_and_folders(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
     (tmp_path / "mine.txt").write_text("a\nb\nc\n")
@@ -148,11 +168,14 @@ def test_wrappers_and_scopes(tmp_path: Path) -> None:
         ({"root": "no/such/place"}, "root='no/such/place' is not a folder"),
         ({"root": "{root}", "classes": "x.txt"}, r"list of classes .*x\.txt cannot be read"),
         ({"root": "{root}", "classes": "empty.txt"}, r"empty\.txt names no classes"),
+        ({"root": "{root}", "classes": "many.txt"}, r"many\.txt names 255 classes; .* 254 apart"),
+        ({"root": "{root}", "img_suffix": ""}, r"ade20k_data\.img_suffix is empty"),
         ({"root": "{root}", "classes": "twice.txt"}, r"names \['a'\] more than once"),
     ],
 )
 def test_mistakes(tmp_path: Path, data: dict, message: str) -> None:
     (tmp_path / "empty.txt").write_text("\n")
+    (tmp_path / "many.txt").write_text("".join(f"{number}\n" for number in range(255)))
     (tmp_path / "twice.txt").write_text("a\nb\na\n")
     filled = {key: value.format(root=tmp_path) for key, value in data.items()}
     with pytest.raises(ValueError, match=message):

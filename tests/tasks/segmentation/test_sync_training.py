@@ -45,6 +45,9 @@ def load(work_dir: str, data: str, norm: str, images: int):
     cfg.model.data_preprocessor.type = "WidePreProcessor"
     # PSPNet's head, whose pooled maps have few pixels.
     cfg.model.decode_head.update(type="PoolNormPSPHead", pool_scales=(1, 2))
+    # A mean over all pixels: ranks have other numbers of those that are not ignored.
+    for head in (cfg.model.decode_head, cfg.model.auxiliary_head):
+        head.loss_decode.avg_non_ignore = False
     for key in ("num_convs", "concat_input"):
         cfg.model.decode_head.pop(key)
     cfg.train_dataloader = {

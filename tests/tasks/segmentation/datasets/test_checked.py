@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from PIL import Image
 
 from tasks.data_checks import DatasetError
 from tasks.segmentation.datasets import checked
-from tests.tasks.segmentation.conftest import write_image, write_label
+from tests.tasks.segmentation.conftest import SegFolder, write_image, write_label
 
 PLAIN = {"CheckedADE20KDataset": ADE20KDataset, "CheckedCityscapesDataset": CityscapesDataset}
 
@@ -18,6 +20,22 @@ PLAIN = {"CheckedADE20KDataset": ADE20KDataset, "CheckedCityscapesDataset": City
 @pytest.fixture(params=["ade20k", "cityscapes"])
 def folder(request):
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def said(monkeypatch) -> list[str]:
+    """What is logged."""
+    texts: list[str] = []
+    monkeypatch.setattr(checked, "print_log", lambda text, *_: texts.append(text))
+    return texts
+
+
+def add_samples(folder: SegFolder, numbers: range, label: Path) -> None:
+    """Add samples to ADE20K, with the first image and a given label."""
+    for number in numbers:
+        name = f"ADE_train_{number:08d}"
+        os.link(folder.images[0], folder.images[0].with_name(f"{name}.jpg"))
+        os.link(label, folder.labels[0].with_name(f"{name}.png"))
 
 
 @pytest.mark.parametrize("subset", [None, ("sky", "wall")])
@@ -99,7 +117,10 @@ class TestLayout:
     def test_no_images_of_the_suffix(self, ade20k) -> None:
         for image in ade20k.images:
             image.rename(image.with_suffix(".JPG"))
-        message = r"no image \*\.jpg in .*training or its sub-folders, which has files \*\.JPG"
+        message = (
+            r"no image \*\.jpg in .*training or its sub-folders, which has files \*\.JPG; "
+            "img_suffix of ade20k_data says which"
+        )
         with pytest.raises(DatasetError, match=message):
             ade20k.build()
 
@@ -125,10 +146,43 @@ class TestLayout:
         with pytest.raises(DatasetError, match=message):
             cityscapes.build()
 
-    def test_label_without_an_image_is_told(self, ade20k, monkeypatch) -> None:
+    @pytest.mark.parametrize("name", ["more.JPG", "deeper/more.jpeg", "more.png", "more.Tif"])
+    def test_images_of_another_suffix(self, ade20k, name) -> None:
+        more = ade20k.images[0].parent / name
+        more.parent.mkdir(exist_ok=True)
+        more.touch()
+        message = (
+            r"1 image files in .*images/training do not end with '\.jpg' and would be left out; "
+            rf"set img_suffix of ade20k_data, .*\n +{more}$"
+        )
+        with pytest.raises(DatasetError, match=message):
+            ade20k.build()
+        (ade20k.root / "some.txt").write_text("ADE_train_00000002\n")
+        assert len(ade20k.build(ann_file="some.txt")) == 1
+
+    def test_only_some_images_of_another_suffix_are_named(self, cityscapes) -> None:
+        for number in range(5):
+            cityscapes.images[0].with_name(f"{number}.png").touch()
+        message = (
+            r"5 image files .*'_leftImg8bit\.png'.*\n.*0\.png\n.*1\.png\n.*2\.png\n +and 2 more$"
+        )
+        with pytest.raises(DatasetError, match=message):
+            cityscapes.build()
+
+    def test_other_files_are_no_stray_images(self, cityscapes) -> None:
+        cityscapes.images[0].with_name("notes.txt").touch()
+        cityscapes.images[0].with_name("._1.png").touch()
+        write_image(Path(str(cityscapes.labels[0]).replace("labelTrainIds", "color")), 40, 30)
+        assert len(cityscapes.build()) == 2
+
+    def test_images_and_labels_in_one_folder(self, ade20k) -> None:
+        for label in ade20k.labels:
+            label.rename(ade20k.images[0].with_name(label.name))
+        images = "images/training"
+        assert len(ade20k.build(data_prefix={"img_path": images, "seg_map_path": images})) == 2
+
+    def test_label_without_an_image_is_told(self, ade20k, said) -> None:
         write_label(ade20k.labels[0].with_name("ADE_train_3.png"), [[1]])
-        said = []
-        monkeypatch.setattr(checked, "print_log", lambda text, *_: said.append(text))
         ade20k.build()
         assert f"1 files *.png in {ade20k.labels[0].parent} have no image in" in said[0]
         assert said[1].startswith("checked 2 samples of")
@@ -174,19 +228,19 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("image", "message"),
         [
-            (Image.new("RGB", (24, 36)), "a PNG file of other pixels, such as colours"),
-            (Image.new("I;16", (24, 36)), "a PNG file of other pixels"),
-            (Image.new("LA", (24, 36)), "a PNG file of other pixels"),
+            (Image.new("RGB", (24, 36)), "a PNG file with RGB pixels"),
+            (Image.new("I;16", (24, 36)), "a PNG file with 16-bit grey pixels"),
+            (Image.new("LA", (24, 36)), "a PNG file with grey and alpha pixels"),
         ],
     )
     def test_label_of_another_form(self, folder, image, message) -> None:
         image.save(folder.labels[1])
-        with pytest.raises(DatasetError, match=rf"one channel of 8 bits.*\n +.*\.png: {message}"):
+        with pytest.raises(DatasetError, match=rf"one channel of 8 bits.*\n +.*\.png is {message}"):
             folder.build()
 
     def test_label_that_is_a_jpeg_file(self, ade20k) -> None:
         Image.new("L", (24, 36)).save(ade20k.labels[1], "JPEG")
-        with pytest.raises(DatasetError, match=r"\.png: a JPEG file, which mixes"):
+        with pytest.raises(DatasetError, match=r"\.png is a JPEG file, which mixes"):
             ade20k.build()
 
     def test_label_with_a_palette(self, ade20k) -> None:
@@ -218,11 +272,20 @@ class TestValues:
     def test_label_ids_named_train_ids(self, cityscapes) -> None:
         cityscapes.write_label(0, [7, 26, 33, 0])
         message = (
-            r"has the values 26, 33; its values are 0 to 18 for the classes and 255 where ignored; "
-            "these look like gtFine_labelIds, not gtFine_labelTrainIds"
+            "1 of 2 label files looked into do not fit 19 classes; these look like "
+            r"gtFine_labelIds, not gtFine_labelTrainIds: make .*\n.* has the values 26, 33; its "
+            "values are 0 to 18 for the classes and 255 where ignored"
         )
         with pytest.raises(DatasetError, match=message):
             cityscapes.build()
+
+    @pytest.mark.parametrize(("files", "hint"), [(1, False), (2, True)])
+    def test_one_wrong_value_in_some_files(self, cityscapes, files, hint) -> None:
+        for number in range(files):
+            cityscapes.write_label(number, [0, 19])
+        with pytest.raises(DatasetError, match="has the value 19") as error:
+            cityscapes.build()
+        assert ("labelIds" in str(error.value)) is hint
 
     def test_other_values_are_no_label_ids(self, cityscapes) -> None:
         cityscapes.write_label(0, [0, 200])
@@ -236,14 +299,28 @@ class TestValues:
         with pytest.raises(DatasetError, match="no pixel of 2 label files looked into has a class"):
             folder.build()
 
-    def test_spread_over_many_files(self, ade20k) -> None:
-        for number in range(3, 200):
-            name = f"ADE_train_{number:08d}"
-            shutil.copy(ade20k.images[0], ade20k.images[0].with_name(f"{name}.jpg"))
-            value = 1 if number < 190 else 200
-            write_label(ade20k.labels[0].with_name(f"{name}.png"), np.full((30, 40), value))
-        with pytest.raises(DatasetError, match="of 64 label files looked into"):
-            ade20k.build()
+    def test_all_of_some_files(self, ade20k, said) -> None:
+        add_samples(ade20k, range(3, 501), ade20k.labels[0])
+        ade20k.build()
+        assert said[-1].endswith(" s, the values of all labels among them")
+        ade20k.write_label(1, [200])
+        with pytest.raises(DatasetError, match="1 of 500 label files looked into"):
+            ade20k.build(check_files_up_to=1)
+
+    def test_part_of_many_files(self, ade20k, said) -> None:
+        add_samples(ade20k, range(3, 521), ade20k.labels[0])
+        advice = "; tools/check_data.py looks into all"
+        ade20k.build()
+        assert said[-1].startswith("checked 520 samples of ")
+        assert said[-1].endswith(f" s, the values of 500 labels among them{advice}")
+        ade20k.build(check_files_up_to=519)
+        assert said[-1].startswith("listed 520 samples of ")
+        assert said[-1].endswith(f" s, decoded 500 labels{advice}")
+
+    def test_damaged_label_of_many_files(self, ade20k) -> None:
+        ade20k.labels[1].write_bytes(b"")
+        with pytest.raises(DatasetError, match="1 of 2 label files looked into cannot be read"):
+            ade20k.build(check_files_up_to=1)
 
 
 class TestClasses:
@@ -267,28 +344,12 @@ class TestClasses:
         dataset = ade20k.build(**changes, reduce_zero_label=True)
         assert np.unique(dataset[0]["gt_seg_map"]).tolist() == [0, 1, 255]
 
-    @pytest.mark.parametrize(
-        ("lines", "message"),
-        [
-            (["a, x", "b"], None),
-            (["x , A", "B"], None),
-            (["a", "c"], r"2 objects, the class list 2; they first differ at number 2: 'c' there"),
-            (["a"], r"1 objects, the class list 2; .* at number 2: None there, 'b' in the"),
-            (["a", "b", "c"], r"3 objects, the class list 2; .* at number 3: 'c' there, None in"),
-            ([], "has no line of the form 'Idx Ratio Train Val Name'"),
-        ],
-    )
-    def test_list_of_objects(self, ade20k, lines, message) -> None:
-        rows = [f"{n}\t0.5000\t{n}1\t22\t{name}\n" for n, name in enumerate(lines, 1)]
-        text = "".join(["Idx\tRatio\tTrain\tVal\tName\n", *rows])
-        (ade20k.root / "objectInfo150.txt").write_text(text)
-        changes = {
-            "type": "CheckedSegDataset",
-            "metainfo": {"classes": ("a", "b")},
-            "reduce_zero_label": True,
-        }
-        if message is None:
-            ade20k.build(**changes)
-            return
-        with pytest.raises(DatasetError, match=message):
-            ade20k.build(**changes)
+    def test_list_of_objects(self, ade20k) -> None:
+        names = [*ADE20KDataset.METAINFO["classes"]]
+        names[:2] = names[1::-1]
+        rows = [f"{n}\t0.5000\t{n}1\t22\t{name}\n" for n, name in enumerate(names, 1)]
+        (ade20k.root / "objectInfo150.txt").write_text("".join(rows))
+        with pytest.raises(DatasetError, match=r"150 objects, .* at number 1: 'building' there"):
+            ade20k.build()
+        own = {"classes": ("a", "b")}
+        ade20k.build(type="CheckedSegDataset", metainfo=own, reduce_zero_label=True)

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tasks.data_checks import DatasetError
 from tasks.data_checks.drawing import PICTURE_SIDE
+from tasks.data_checks.split_check import check_split
 from tasks.segmentation.datasets import CheckedADE20KDataset
 from tests.tasks.segmentation.conftest import write_image, write_label
 
@@ -41,6 +43,48 @@ def test_problems_are_told(ade20k) -> None:
     assert "is 3 x 2, its image 40 x 30" in dataset.examine(0).problems[0]
     ade20k.labels[0].unlink()
     assert "cannot be read" in dataset.examine(0).problems[0]
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "form"),
+    [("L", "JPEG", "JPEG file, which mixes"), ("I;16", "PNG", "PNG file with 16-bit grey pixels")],
+)
+def test_label_of_another_form(ade20k, mode, kind, form) -> None:
+    Image.new(mode, (40, 30)).save(ade20k.labels[0], kind)
+    sample = ade20k.build(**CheckedADE20KDataset.examined_with).examine(0)
+    assert sample.size == (40, 30)
+    assert [f"{ade20k.labels[0]} is a {form}" in text for text in sample.problems] == [True]
+
+
+def test_missing_label_is_a_problem_of_its_sample(ade20k, tmp_path) -> None:
+    ade20k.labels[1].unlink()
+    dataset = ade20k.build(**CheckedADE20KDataset.examined_with)
+    check = check_split("train", dataset, tmp_path / "out" / "train")
+    assert not check.usable
+    assert f"- once:\n    {ade20k.labels[1]} cannot be read" in check.text
+    assert "1 of 2 samples have problems" in check.text
+    assert [path.name for path in check.files] == [
+        "train_labels.csv",
+        "train.png",
+        "train_problems.txt",
+    ]
+
+
+def test_folder_without_any_label(ade20k) -> None:
+    for label in ade20k.labels:
+        label.unlink()
+    with pytest.raises(DatasetError, match="2 of 2 labels are missing"):
+        ade20k.build(**CheckedADE20KDataset.examined_with)
+
+
+def test_wrong_values_are_one_kind(cityscapes, tmp_path) -> None:
+    cityscapes.write_label(0, [0, 19])
+    cityscapes.write_label(1, range(30))
+    dataset = cityscapes.build(**CheckedADE20KDataset.examined_with)
+    text = check_split("train", dataset, tmp_path / "train", pictures=0).text
+    assert f"- 2 times:\n    {cityscapes.labels[0]} has the value 19; its values" in text
+    assert f"\n    {cityscapes.labels[1]} has the values 19, 20, 21, 22, 23, ...; its" in text
+    assert text.count("these look like gtFine_labelIds") == 1
 
 
 def test_picture(cityscapes) -> None:

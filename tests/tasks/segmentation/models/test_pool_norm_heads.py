@@ -67,10 +67,11 @@ def test_the_norm_there_can_be_chosen(kind):
     assert not pooled(build(kind, "BN", pool_norm_cfg=None)).with_norm
 
 
+@pytest.mark.parametrize("pool_norm_cfg", ["none", {"type": "QN"}, {}])
 @pytest.mark.parametrize("kind", HEADS)
-def test_an_unknown_word_is_an_error(kind):
-    with pytest.raises(ValueError, match=r"pool_norm_cfg is 'none'; write 'auto', 'same', None"):
-        build(kind, pool_norm_cfg="none")
+def test_what_is_no_norm_is_an_error(kind, pool_norm_cfg):
+    with pytest.raises(ValueError, match=r"pool_norm_cfg is .*; write 'auto', 'same', None for no"):
+        build(kind, pool_norm_cfg=pool_norm_cfg)
 
 
 def test_branches_of_more_than_one_pixel_keep_the_norm():

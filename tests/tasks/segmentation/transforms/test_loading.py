@@ -86,13 +86,45 @@ def test_whole_file_that_cannot_be_decoded(label) -> None:
         load(label)
 
 
-def test_colours(label) -> None:
-    Image.new("RGB", (6, 4)).save(label)
-    with pytest.raises(DatasetError, match=r"pixels of shape \(3,\) and type uint8; a label file"):
+@pytest.mark.parametrize("backend", ["pillow", "cv2"])
+@pytest.mark.parametrize(
+    ("mode", "kind", "form"),
+    [
+        ("RGB", "PNG", "PNG file with RGB pixels"),
+        ("I;16", "PNG", "PNG file with 16-bit grey pixels"),
+        ("I", "TIFF", "TIFF file with 32-bit grey pixels"),
+        ("L", "JPEG", "JPEG file, which mixes the numbers of neighbouring pixels"),
+    ],
+)
+def test_other_forms(label, backend, mode, kind, form) -> None:
+    Image.new(mode, (6, 4)).save(label, kind)
+    message = rf"{label} is a {form}; a label is a PNG file with one channel of 8 bits or a palette"
+    with pytest.raises(DatasetError, match=message):
+        load(label, {"imdecode_backend": backend})
+
+
+def test_decoder_that_colours_palettes(label) -> None:
+    image = Image.fromarray(VALUES.astype(np.uint8))
+    image.putpalette(bytes(range(256)) * 3)
+    image.save(label)
+    np.testing.assert_array_equal(load(label)["gt_seg_map"], VALUES)
+    with pytest.raises(DatasetError, match=r"cv2 decodes it; imdecode_backend='pillow' leaves"):
+        load(label, {"imdecode_backend": "cv2"})
+
+
+def test_no_image(label) -> None:
+    label.write_text("<html>not found</html>")
+    with pytest.raises(DatasetError, match=rf"{label} is not an image"):
         load(label)
-    Image.new("I;16", (6, 4)).save(label)
-    with pytest.raises(DatasetError, match=r"type uint16; a label file has one channel of 8 bits"):
-        load(label)
+
+
+@pytest.mark.parametrize(("values", "hint"), [([0, 19], False), ([0, 19, 33], True)])
+def test_hint_at_label_ids(tmp_path, values, hint) -> None:
+    path = tmp_path / "1_gtFine_labelTrainIds.png"
+    write_label(path, np.resize(values, (4, 6)))
+    with pytest.raises(DatasetError, match="has the value") as error:
+        load(path, num_classes=19)
+    assert ("these look like gtFine_labelIds" in str(error.value)) is hint
 
 
 @pytest.mark.filterwarnings("ignore:`reduce_zero_label` will be deprecated")
