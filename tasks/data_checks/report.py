@@ -41,6 +41,7 @@ def report(
         f"{title}: {_samples(total)}{looked}",
         _sizes(findings),
         _histogram(findings, classes, label_unit),
+        _ignored(findings, label_unit),
         _absent(findings, classes),
         _problems(findings),
         _verdict(findings, total),
@@ -143,6 +144,13 @@ def _histogram(findings: Findings, classes: Sequence[str], label_unit: str) -> s
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().splitlines() if line.strip())
+
+
+def _ignored(findings: Findings, label_unit: str) -> str:
+    if not findings.ignored:
+        return ""
+    share = findings.ignored / (findings.ignored + findings.labels.total())
+    return f"{findings.ignored:,} {label_unit} ignored, {100 * share:.1f} % of all"
 
 
 def _absent(findings: Findings, classes: Sequence[str]) -> str:

@@ -18,12 +18,14 @@ class Sample:
         size: (width, height) in pixels; None where it cannot be read.
         labels: how often each class occurs, by class index, in the data set's `label_unit`.
         problems: what is wrong with it, each text naming the file and the value.
+        ignored: how many labels belong to no class, in the unit of `labels`.
     """
 
     file: str
     size: tuple[int, int] | None = None
     labels: Mapping[int, int] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    ignored: int = 0
 
 
 class Examinable(Protocol):

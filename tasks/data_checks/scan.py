@@ -28,6 +28,7 @@ class Findings:
         samples_with: number of samples in which each class occurs, by its index.
         labelled: number of samples in which any class occurs.
         problems: index of a sample and what is wrong with it, one entry a problem.
+        ignored: how many labels belong to no class.
     """
 
     samples: int = 0
@@ -36,6 +37,7 @@ class Findings:
     samples_with: Counter[int] = field(default_factory=Counter)
     labelled: int = 0
     problems: list[tuple[int, str]] = field(default_factory=list)
+    ignored: int = 0
 
     def add(self, index: int, sample: Sample) -> None:
         """Take up one sample."""
@@ -43,6 +45,7 @@ class Findings:
         self.sizes[sample.size] += 1
         counts = {int(label): int(count) for label, count in sample.labels.items() if count}
         self.labels.update(counts)
+        self.ignored += sample.ignored
         self.samples_with.update(counts.keys())
         self.labelled += bool(counts)
         self.problems += [(index, text) for text in sample.problems]

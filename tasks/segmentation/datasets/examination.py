@@ -10,7 +10,7 @@ from tasks.data_checks.sample import Sample
 
 from .label_file import read_label, size_difference
 from .label_ids import label_ids_hint
-from .label_values import MOST_CLASSES, LabelValues, wrong_values
+from .label_values import IGNORED, MOST_CLASSES, LabelValues, wrong_values
 from .picture import draw
 
 
@@ -46,8 +46,10 @@ class ExaminationMixin:
             size = self._image(info).shape[1::-1]
         except DatasetError as error:
             problems.append(str(error))
-        labels = self._count(info, size, problems) if "seg_map_path" in info else {}
-        return Sample(info["img_path"], size, labels, tuple(problems))
+        labels, ignored = {}, 0
+        if "seg_map_path" in info:
+            labels, ignored = self._count(info, size, problems)
+        return Sample(info["img_path"], size, labels, tuple(problems), ignored)
 
     def picture(self, index: int) -> np.ndarray:
         """The image beside its label in the colours of the classes, which are named below.
@@ -71,14 +73,14 @@ class ExaminationMixin:
 
     def _count(
         self, info: dict, size: tuple[int, int] | None, problems: list[str]
-    ) -> dict[int, int]:
-        """Pixels of each class; what is wrong is added to the problems."""
+    ) -> tuple[dict[int, int], int]:
+        """Pixels of each class, and ignored ones; what is wrong is added to the problems."""
         path = info["seg_map_path"]
         try:
             label = read_label(path, self.backend_args)
         except DatasetError as error:
             problems.append(str(error))
-            return {}
+            return {}, 0
         if size and (difference := size_difference(path, label.shape, size[::-1])):
             problems.append(difference)
         values = self.label_values()
@@ -87,4 +89,4 @@ class ExaminationMixin:
             problems.append(wrong_values(path, wrong, values) + hint)
         counts = np.bincount(values.classes(label, self.label_map).ravel(), minlength=256)
         present = np.flatnonzero(counts[: len(self.metainfo["classes"])])
-        return {int(index): int(counts[index]) for index in present}
+        return {int(index): int(counts[index]) for index in present}, int(counts[IGNORED])

@@ -54,6 +54,11 @@ def test_a_part_of_the_samples() -> None:
     assert text.endswith("\nall 4 looked-at samples can be used")
 
 
+def test_ignored_labels() -> None:
+    findings = Findings(samples=2, sizes=Counter({(1, 1): 2}), labels=Counter({0: 3}), ignored=1)
+    assert "\n1 pixels ignored, 25.0 % of all\n" in report("", findings, 2, CLASSES, "pixels")
+
+
 def test_the_median_counts_samples() -> None:
     findings = Findings(sizes=Counter({(1, 1): 1, (2, 2): 1, (3, 3): 5}), samples=7)
     assert "median 3 x 3" in report("", findings, 7, CLASSES, "pixels")

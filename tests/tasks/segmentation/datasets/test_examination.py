@@ -87,6 +87,13 @@ def test_wrong_values_are_one_kind(cityscapes, tmp_path) -> None:
     assert text.count("these look like gtFine_labelIds") == 1
 
 
+def test_ignored_pixels_are_counted(ade20k, cityscapes) -> None:
+    ade20k.write_label(0, [0, 1, 1, 255])
+    assert ade20k.build().examine(0).ignored == 600
+    cityscapes.write_label(0, [0, 255, 1])
+    assert cityscapes.build().examine(0).ignored == 400
+
+
 def test_picture(cityscapes) -> None:
     cityscapes.write_label(0, [255] * 600 + [0] * 599 + [13])
     dataset = cityscapes.build()
