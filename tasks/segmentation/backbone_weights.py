@@ -47,7 +47,7 @@ def backbone_weights(cfg: Config) -> None:
     chosen = ConfigDict()
     if "init_cfg" in backbone or backbone.get("pretrained") or model.get("pretrained"):
         own = (backbone.get("init_cfg") or {}).get("checkpoint")
-        setting = None if own else "scratch"
+        setting = "scratch" if cfg.get("backbone_weights") and not own else None
         checkpoint = own or backbone.get("pretrained") or model.get("pretrained")
         if cfg.get("pretraining") is not None:
             raise ValueError(

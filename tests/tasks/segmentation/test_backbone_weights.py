@@ -121,6 +121,9 @@ def test_without_a_table_pixels_are_the_usual_ones():
     assert "init_cfg" not in cfg.model.backbone
     assert cfg.model.data_preprocessor == {"type": "SegDataPreProcessor"} | RGB
     assert cfg.work_dir == "work_dirs/net_sn"
+    cfg = config({"type": "SN"}, {"type": "ResNet", "init_cfg": None}, backbone_weights=None)
+    backbone_weights(cfg)
+    assert cfg.work_dir == "work_dirs/net_sn"
 
 
 def test_a_saved_config_can_be_given_another_norm_and_pretraining():
