@@ -1,8 +1,7 @@
-"""The form in which a network takes its pixels, and the form that known weights expect."""
+"""The form in which a network takes its pixels."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,30 +41,6 @@ RGB_STD = PixelFormat("RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 BGR_MEAN = PixelFormat("BGR", (102.9801, 115.9465, 122.7717), (1.0, 1.0, 1.0))
 DETECTRON_BGR = PixelFormat("BGR", (103.53, 116.28, 123.675), (1.0, 1.0, 1.0))
 FACE_RGB = PixelFormat("RGB", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
-
-_ZOO = {
-    r"torchvision://.+": RGB_STD,
-    r"open-mmlab://resnet(18|50|101)_v1c": RGB_STD,
-    r"open-mmlab://detectron/.+": DETECTRON_BGR,
-    r"open-mmlab://detectron2/resnet\d+_caffe": DETECTRON_BGR,
-}
-
-
-def pixels_of(source: str) -> PixelFormat | None:
-    """The pixels that a checkpoint expects, as far as its name tells.
-
-    Args:
-        source: A model zoo name, or a path that ends as the path of a released file does.
-
-    Returns:
-        The format; None where the name is not known.
-    """
-    # Imported late: the released files say their formats in the terms above.
-    from normlib.checkpoint.released_files import by_path
-
-    if (file := by_path(source)) is not None:
-        return file.pixels
-    return next((pixels for name, pixels in _ZOO.items() if re.fullmatch(name, source)), None)
 
 
 def _vector(values: Any) -> Vector | None:

@@ -12,7 +12,8 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 from normlib.checkpoint import released, saving
-from normlib.checkpoint.pixel_format import PixelFormat, pixels_of
+from normlib.checkpoint.known_pixels import pixels_of
+from normlib.checkpoint.pixel_format import PixelFormat
 from normlib.checkpoint.released_report import report
 from normlib.openmmlab.errors import CheckpointError, ConfigError
 from normlib.openmmlab.launch import load_config

@@ -10,7 +10,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from normlib.checkpoint.pixel_format import PixelFormat, Vector, pixels_of
+from normlib.checkpoint.known_pixels import pixels_of
+from normlib.checkpoint.pixel_format import PixelFormat, Vector
 from normlib.checkpoint.saving import read_meta
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.pretrained import pretrained_configs
@@ -28,7 +29,7 @@ def check_pixels(cfg: Config, pretrained: bool = True) -> None:
     """Compare the pixels that a model gets with those that its weights were trained on.
 
     Looked at are the checkpoints whose pixels are known by their name
-    (:func:`normlib.checkpoint.pixel_format.pixels_of`) or recorded in the file, as
+    (:func:`normlib.checkpoint.known_pixels.pixels_of`) or recorded in the file, as
     ``tools/convert_checkpoint.py`` does; the data preprocessors of mmengine, mmdet
     and mmseg, and pipelines that load images with their transforms or with ``LoadImageTensor``.
     Anything else passes. ``allow_other_pixels = True`` at the top level of the config turns the

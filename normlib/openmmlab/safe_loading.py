@@ -7,6 +7,7 @@ of local files, URLs and model zoos by ones that never fall back to the unrestri
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import pickle
@@ -71,9 +72,12 @@ def load_file(path: str | os.PathLike[str], map_location: MapLocation = None) ->
         if path.suffix == ".safetensors":
             return _load_safetensors(path, map_location)
         return torch.load(path, map_location=map_location, weights_only=True)
-    except (OSError, CheckpointError):
+    except CheckpointError:
         raise
     except Exception as error:  # what a damaged or hostile file makes an unpickler raise is open
+        # Of a zip file that is cut short, torch asks for bytes before its start.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
         refused = _REFUSED.search(f"{error} ")
         if refused is not None:
             raise CheckpointError(

@@ -8,7 +8,8 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import FUNCTIONS, MODELS
 
-from normlib.checkpoint.pixel_format import RGB_STD, pixels_of
+from normlib.checkpoint.known_pixels import pixels_of
+from normlib.checkpoint.pixel_format import RGB_STD
 
 # A norm without weights of its own starts from those of this one.
 _RELATIVES = {"SyncBN": "BN", "SyncSN": "SN", "SSN": "SN", "SyncSSN": "SN"}
@@ -47,6 +48,8 @@ def backbone_weights(cfg: Config) -> None:
     chosen = ConfigDict()
     if "init_cfg" in backbone or backbone.get("pretrained") or model.get("pretrained"):
         own = (backbone.get("init_cfg") or {}).get("checkpoint")
+        if own:  # --cfg-options model.backbone.init_cfg.checkpoint=PATH
+            backbone.init_cfg.setdefault("type", "Pretrained")
         setting = "scratch" if cfg.get("backbone_weights") and not own else None
         checkpoint = own or backbone.get("pretrained") or model.get("pretrained")
         if cfg.get("pretraining") is not None:

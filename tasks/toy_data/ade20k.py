@@ -16,37 +16,18 @@ import numpy as np
 from .ade20k_names import NAMES
 from .ade20k_scenes import SCENES, draw
 from .image_files import write_image
-from .ranges import check_least
+from .parameters import ToyParameters
 
 _FOLDERS = {"train": "training", "val": "validation"}
 
 
 @dataclass(frozen=True)
-class ADE20KToy:
-    """What determines every byte of the set.
-
-    Attributes:
-        train: number of training pictures, at least 1.
-        val: number of validation pictures, at least 1.
-        size: longer side of a picture in pixels, at least 64; the shorter one is 3/4 of it or more.
-        seed: not negative.
-
-    Raises:
-        ValueError: a number is out of range.
-    """
+class ADE20KToy(ToyParameters):
+    """A set like ADE20K's: `size` is the longer side, of which the shorter one is 3/4 or more."""
 
     train: int = 120
     val: int = 24
     size: int = 128
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_least(self, train=1, val=1, size=64, seed=0)
-
-    @property
-    def pictures(self) -> dict[str, int]:
-        """Number of pictures of each split."""
-        return {"train": self.train, "val": self.val}
 
 
 def _frame(rng: np.random.Generator, size: int) -> tuple[int, int]:

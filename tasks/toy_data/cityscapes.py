@@ -15,7 +15,7 @@ import numpy as np
 
 from .cityscapes_labels import TRAIN_IDS
 from .image_files import write_image
-from .ranges import check_least
+from .parameters import ToyParameters
 from .street.scene import draw
 
 CITIES = {"train": ("aachen", "bochum", "ulm"), "val": ("lindau", "munster")}
@@ -23,31 +23,12 @@ _FRAME = 19  # of its sequence, as all annotated pictures of Cityscapes
 
 
 @dataclass(frozen=True)
-class CityscapesToy:
-    """What determines every byte of the set.
-
-    Attributes:
-        train: number of training pictures, at least 1.
-        val: number of validation pictures, at least 1.
-        size: height of a picture in pixels, at least 64; it is twice as wide.
-        seed: not negative.
-
-    Raises:
-        ValueError: a number is out of range.
-    """
+class CityscapesToy(ToyParameters):
+    """A set like Cityscapes': `size` is the height; a picture is twice as wide."""
 
     train: int = 100
     val: int = 20
     size: int = 128
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_least(self, train=1, val=1, size=64, seed=0)
-
-    @property
-    def pictures(self) -> dict[str, int]:
-        """Number of pictures of each split."""
-        return {"train": self.train, "val": self.val}
 
 
 def generate(

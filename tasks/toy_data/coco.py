@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .ranges import check_least
+from .parameters import ToyParameters
 from .scene import SceneObject, compose, coverage, paint, polygons
 from .shapes import SHAPES
 
@@ -27,31 +27,12 @@ _EMPTY_EVERY, _EMPTY_AT = 12, 5
 
 
 @dataclass(frozen=True)
-class CocoToy:
-    """What determines every byte of the set.
-
-    Attributes:
-        train: number of training pictures, at least 1.
-        val: number of validation pictures, at least 1.
-        size: longer side of a picture in pixels, at least 64.
-        seed: not negative.
-
-    Raises:
-        ValueError: a number is out of range.
-    """
+class CocoToy(ToyParameters):
+    """A set like COCO's: `size` is the longer side."""
 
     train: int = 200
     val: int = 40
     size: int = 128
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_least(self, train=1, val=1, size=64, seed=0)
-
-    @property
-    def pictures(self) -> dict[str, int]:
-        """Number of pictures of each split."""
-        return {"train": self.train, "val": self.val}
 
 
 def _run_lengths(mask: np.ndarray) -> list[int]:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from shapely.geometry import box
 
-from .ranges import check_least
+from .parameters import ToyParameters
 from .scene import SceneObject, paint
 from .shapes import SHAPES, outline
 
@@ -26,31 +26,19 @@ _JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True)
-class ImageNetToy:
-    """What determines every byte of the set.
-
-    Attributes:
-        train: number of training pictures of a class, at least 1.
-        val: number of validation pictures of a class, at least 1.
-        size: side of a picture in pixels, at least 16.
-        seed: not negative.
-
-    Raises:
-        ValueError: a number is out of range.
-    """
+class ImageNetToy(ToyParameters):
+    """A set like ImageNet's: `train` and `val` count pictures of a class, `size` is the side."""
 
     train: int = 160
     val: int = 40
     size: int = 64
-    seed: int = 0
 
-    def __post_init__(self) -> None:
-        check_least(self, train=1, val=1, size=16, seed=0)
+    least_size = 16
 
     @property
     def pictures(self) -> dict[str, int]:
         """Number of pictures of each split."""
-        return {"train": len(CLASSES) * self.train, "val": len(CLASSES) * self.val}
+        return {split: len(CLASSES) * count for split, count in super().pictures.items()}
 
 
 def _picture(rng: np.random.Generator, name: str, size: int) -> np.ndarray:

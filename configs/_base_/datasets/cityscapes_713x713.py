@@ -1,4 +1,7 @@
-"""Cityscapes in crops of 713 x 713 as in the SN paper; the augmentation is that of semseg."""
+"""Cityscapes in crops of 713 x 713 as in the SN paper.
+
+Ours: the paper gives neither the augmentation nor the scales of the test; these are semseg's.
+"""
 
 _base_ = "mmseg::_base_/datasets/cityscapes.py"
 

@@ -19,7 +19,7 @@ _base_ = [
 
 norm_cfg = dict(_delete_=True, type="SyncSN")
 crop_size = (713, 713)
-# Windows of a test overlap by a third.
+# Ours, as in semseg: align_corners, and windows of a test that overlap by a third.
 model = dict(
     data_preprocessor=dict(size=crop_size),
     decode_head=dict(align_corners=True),

@@ -141,6 +141,26 @@ def test_damaged_files_are_named(suffix, damage, tmp_path):
     assert "weights_only" not in str(caught.value)
 
 
+def test_the_beginning_of_a_large_file_is_named(tmp_path):
+    path = tmp_path / "epoch_1.pth"
+    torch.save({"weight": torch.randn(1000, 1000)}, path)
+    path.write_bytes(path.read_bytes()[:20_000])
+    with pytest.raises(CheckpointError, match=r"epoch_1\.pth \(20000 bytes\) is not a readable"):
+        load_file(path)
+
+
+def test_files_that_the_disk_does_not_give_are_named(tmp_path, monkeypatch):
+    path = tmp_path / "epoch_1.pth"
+    torch.save({}, path)
+
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(torch, "load", refused)
+    with pytest.raises(CheckpointError, match=r"epoch_1\.pth cannot be read: .*Permission denied"):
+        load_file(path)
+
+
 def test_files_before_torch_1_6(tmp_path):
     weights = {"weight": torch.randn(3)}
     torch.save(weights, tmp_path / "old.pth", _use_new_zipfile_serialization=False)

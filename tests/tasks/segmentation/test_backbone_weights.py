@@ -108,6 +108,13 @@ def test_weights_of_the_config_stay(init_cfg, pixels, work_dir):
     assert cfg.work_dir == work_dir
 
 
+def test_the_path_of_a_checkpoint_is_enough():
+    cfg = config({"type": "SN"})
+    cfg.merge_from_dict({"model.backbone.init_cfg.checkpoint": "mine.pth"})
+    backbone_weights(cfg)
+    assert cfg.model.backbone.init_cfg == {"type": "Pretrained", "checkpoint": "mine.pth"}
+
+
 @pytest.mark.parametrize("pixels", [{"mean": [1, 2, 3], "std": [1, 1, 1]}, {"bgr_to_rgb": True}])
 def test_pixels_of_the_config_stay(pixels):
     cfg = config({"type": "GN"}, pixels=pixels)
