@@ -79,7 +79,12 @@ def make_config(folder: Path, more: str = "") -> str:
 @torch.no_grad()
 def make_weights(config: str, path: Path) -> str:
     """Initial weights, with the classifier's bias such that all classes are predicted."""
-    options = {"work_dir": str(path.parent / "initial"), "randomness": dict(seed=0)}
+    options = {
+        "work_dir": str(path.parent / "initial"),
+        # mmengine gives one log to runs of one name that start in the same second.
+        "experiment_name": "initial",
+        "randomness": dict(seed=0),
+    }
     cfg = load_config(config, options)
     root = Path(cfg.test_dataloader.dataset.data_root)
     for key in ("test_dataloader", "test_evaluator", "test_cfg"):
