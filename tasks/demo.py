@@ -1,4 +1,4 @@
-"""The demo: small models pretrained and finetuned with every norm on generated data."""
+"""The demo: small models of every task trained with every norm on generated data."""
 
 from __future__ import annotations
 
@@ -37,12 +37,16 @@ class Task:
         data: The generated data set, as `tools/make_toy_data.py` calls it.
         metrics: By column of the table: name of a metric and the factor that makes it per cent.
         configs: By model.
+        pretrained: Whether the models start from the pretrained backbones, rather than from scratch.
+        options: Of every training, beyond what the configs say.
     """
 
     title: str
     data: str
     metrics: dict[str, tuple[str, float]]
     configs: dict[str, str]
+    pretrained: bool = True
+    options: tuple[str, ...] = ()
 
 
 CLASSIFICATION = Task(
@@ -50,6 +54,7 @@ CLASSIFICATION = Task(
     "imagenet",
     {"top-1 (%)": ("accuracy/top1", 1)},
     {"ResNet-18": "configs/classification/toy/resnet18_toy.py"},
+    pretrained=False,
 )
 DETECTION = Task(
     "Detection on generated data, from these backbones",
@@ -66,6 +71,16 @@ SEGMENTATION = Task(
     {"mIoU": ("mIoU", 1)},
     {"DeepLab": "configs/segmentation/toy/deeplab_r18_toy-ade20k.py"},
 )
+FACE = Task(
+    "Verification of generated faces, from scratch",
+    "faces",
+    {"accuracy (%)": ("toy/accuracy", 1)},
+    {"IR-ResNet-18": "configs/face/toy/arcface_ir18_toy.py"},
+    pretrained=False,
+    options=("train_cfg.max_epochs=1", "train_cfg.val_interval=1"),
+)
+TASKS = (CLASSIFICATION, DETECTION, SEGMENTATION, FACE)
+_SWITCHES = {"faces": "face_data"}
 
 
 @dataclass(frozen=True)
@@ -107,7 +122,7 @@ class Run:
 def plan(
     out: Path, norms: tuple[str, ...] = NORMS, iterations: int | None = None
 ) -> tuple[list[Run], list[Run]]:
-    """The pretrainings, and the finetunings that start from them.
+    """The pretrainings of backbones, and the trainings of the other tasks.
 
     Args:
         out: Folder of the data and the work directories.
@@ -125,17 +140,21 @@ def plan(
 
     def run(task: Task, model: str, norm: str, *options: str) -> Run:
         work_dir = out / f"{Path(task.configs[model]).stem}_{norm.lower()}"
-        data = f"{task.data}_data.root={out / f'toy_{task.data}'}"
-        return Run(task, model, norm, work_dir, (data, *options, *short))
+        switch = _SWITCHES.get(task.data, f"{task.data}_data")
+        data = f"{switch}.root={out / f'toy_{task.data}'}"
+        return Run(task, model, norm, work_dir, (data, *options, *(short or task.options)))
 
     pretrainings = {
         norm: run(CLASSIFICATION, "ResNet-18", norm)
         for norm in dict.fromkeys(_PRETRAINED.get(norm, norm) for norm in norms)
     }
-    finetunings = []
-    for task in (DETECTION, SEGMENTATION):
+    others = []
+    for task in TASKS[1:]:
         for model in task.configs:
             for norm in norms:
+                if not task.pretrained:
+                    others.append(run(task, model, norm))
+                    continue
                 folder = pretrainings[_PRETRAINED.get(norm, norm)].work_dir
                 weights = (
                     "model.backbone.init_cfg._delete_=True",
@@ -143,12 +162,12 @@ def plan(
                     f"model.backbone.init_cfg.checkpoint={folder / 'pretrained.pth'}",
                     "model.backbone.init_cfg.prefix=backbone.",
                 )
-                finetunings.append(run(task, model, norm, *weights))
-    return list(pretrainings.values()), finetunings
+                others.append(run(task, model, norm, *weights))
+    return list(pretrainings.values()), others
 
 
 def run_demo(out: Path, norms: tuple[str, ...] = NORMS, iterations: int | None = None) -> None:
-    """Make the data, pretrain a backbone, finetune models from it, and print the tables.
+    """Make the data, pretrain a backbone, train the models of all tasks, and print the tables.
 
     Args:
         out: Folder for the data and the work directories.
@@ -160,13 +179,13 @@ def run_demo(out: Path, norms: tuple[str, ...] = NORMS, iterations: int | None =
     """
     console = Console(soft_wrap=not sys.stdout.isatty())
     out = out.resolve()
-    for task in (CLASSIFICATION, DETECTION, SEGMENTATION):
+    for task in TASKS:
         folder = str(out / f"toy_{task.data}")
         _call([sys.executable, "tools/make_toy_data.py", task.data, folder])
     gpus = torch.cuda.device_count()
     processes = min(2, gpus) if gpus else 2
-    pretrainings, finetunings = plan(out, norms, iterations)
-    runs = [*pretrainings, *finetunings]
+    pretrainings, others = plan(out, norms, iterations)
+    runs = [*pretrainings, *others]
     console.print(
         f"{len(runs)} trainings, each on {processes} {'GPUs' if gpus else 'CPU processes'}"
     )
@@ -193,7 +212,7 @@ def run_demo(out: Path, norms: tuple[str, ...] = NORMS, iterations: int | None =
             f"{title}: {seconds} s/iteration, {figures} ({time.monotonic() - start:.0f} s so far)"
         )
     console.print()
-    for task in (CLASSIFICATION, DETECTION, SEGMENTATION):
+    for task in TASKS:
         console.print(results_table(task, [run for run in runs if run.task is task]))
     console.print(
         "Generated data and a few dozen iterations: the tables show that every norm trains and "

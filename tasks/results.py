@@ -17,7 +17,15 @@ BEGIN = "<!-- results: begin (written by tools/update_tables.py from metafile.ym
 END = "<!-- results: end -->"
 NOT_MEASURED = "not measured"
 _TO_ROOT = "../../"  # from tasks/<task>/README.md
-_METRICS = ("box AP", "mask AP", "top-1", "top-5", "mIoU", "multi-scale mIoU")
+_METRICS = (
+    *("box AP", "mask AP"),
+    *("top-1", "top-5"),
+    *("mIoU", "multi-scale mIoU"),
+    *("MegaFace (Table IX)", "MegaFace (README)"),
+    *("MegaFace rank-1", "MegaFace TAR@FAR 1e-6"),
+    *("MegaFace rank-1, cleaned", "MegaFace TAR@FAR 1e-6, cleaned"),
+    *("IJB-C TAR@FAR 1e-4", "IJB-C TAR@FAR 1e-5"),
+)
 
 
 class MetafileError(ValueError):
@@ -48,10 +56,17 @@ class Model:
 
 @dataclass(frozen=True)
 class Collection:
-    """Models that are compared in one table, and the setting that they share."""
+    """Models that are compared in one table, and the setting that they share.
+
+    Attributes:
+        name: Heads the table.
+        setting: Stands above the table.
+        measures: Metrics that are measured; None for those that are published.
+    """
 
     name: str
     setting: str
+    measures: tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
@@ -84,7 +99,11 @@ def read_metafile(path: str | Path) -> Metafile:
     except yaml.YAMLError as error:
         raise MetafileError(f"{path}: not YAML: {error}") from None
     collections = tuple(
-        Collection(_get(entry, "Name", path, "a collection"), entry.get("Setting", ""))
+        Collection(
+            _get(entry, "Name", path, "a collection"),
+            entry.get("Setting", ""),
+            tuple(entry["Measures"]) if "Measures" in entry else None,
+        )
         for entry in _get(content, "Collections", path, "the file")
     )
     metafile = Metafile(
@@ -203,34 +222,40 @@ def _check_references(metafile: Metafile) -> None:
 
 def _table(metafile: Metafile, collection: Collection) -> str:
     models = [model for model in metafile.models if model.collection == collection.name]
-    figures = [
-        figures
-        for model in models
-        for figures in (model.measured, model.published.metrics if model.published else {})
-    ]
     # The sub-columns (AP50, ...) stay in the metafile.
-    metrics = [key for key in _METRICS if any(key in entry for entry in figures)]
+    published = _columns([m.published.metrics for m in models if m.published])
+    measured = _columns([m.measured for m in models])
+    if collection.measures is None:
+        published = measured = [k for k in _METRICS if k in {*published, *measured}]
+    else:
+        measured = [k for k in _METRICS if k in {*measured, *collection.measures}]
     with_options = any(model.options for model in models)
     titles = ["Config", *["Options"] * with_options, *models[0].metadata]
-    titles += [f"published {key}" for key in metrics] + ["source"]
-    titles += [f"measured {key}" for key in metrics]
+    titles += [f"published {key}" for key in published] + ["source"]
+    titles += [f"measured {key}" for key in measured]
     lines = [f"### {collection.name}", "", collection.setting, ""] if collection.setting else []
     lines += [_line(titles), _line(["---"] * len(titles))]
-    lines += [_line(_cells(model, metrics, with_options)) for model in models]
+    lines += [_line(_cells(model, published, measured, with_options)) for model in models]
     return "\n".join(lines)
 
 
-def _cells(model: Model, metrics: list[str], with_options: bool) -> list[str]:
+def _columns(figures: list[dict[str, float]]) -> list[str]:
+    return [key for key in _METRICS if any(key in entry for entry in figures)]
+
+
+def _cells(
+    model: Model, published: list[str], measured: list[str], with_options: bool
+) -> list[str]:
     cells = [f"[{model.name}]({_TO_ROOT}{model.config})"]
     if with_options:
         cells.append(f"`{model.options}`" if model.options else "")
     cells += [str(value) for value in model.metadata.values()]
     if model.published:
-        cells += [_figure(model.published.metrics.get(key), "") for key in metrics]
+        cells += [_figure(model.published.metrics.get(key), "") for key in published]
         cells.append("; ".join([model.published.source, *model.published.discrepancies]))
     else:
-        cells += ["" for _ in metrics] + ["none published"]
-    return cells + [_figure(model.measured.get(key), NOT_MEASURED) for key in metrics]
+        cells += ["" for _ in published] + ["none published"]
+    return cells + [_figure(model.measured.get(key), NOT_MEASURED) for key in measured]
 
 
 def _figure(value: float | None, absent: str) -> str:

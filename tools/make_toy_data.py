@@ -7,7 +7,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from tasks.toy_data import ade20k, cityscapes, coco, folder, imagenet
+from tasks.toy_data import ade20k, cityscapes, coco, faces, folder, imagenet
 
 SETS = {
     "ade20k": (
@@ -38,6 +38,17 @@ SETS = {
             "train": "training pictures",
             "val": "validation pictures",
             "size": "longer side, pixels",
+        },
+    ),
+    "faces": (
+        faces.FacesToy,
+        faces.generate,
+        "drawn faces in records and verification pairs, as faces_emore",
+        {
+            "train": "training identities",
+            "val": "validation identities",
+            "images": "pictures of an identity",
+            "pairs": "verification pairs, a multiple of 20",
         },
     ),
     "imagenet": (

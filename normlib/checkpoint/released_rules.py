@@ -47,7 +47,7 @@ class Format:
         title: Its name, for reports.
         marks: Regular expressions, each of which a key has to match from its start.
         rules: The first one that matches a key counts.
-        norm_type: ``norm_cfg.type`` of layers with control parameters.
+        norm_type: ``norm_cfg.type`` of its norms.
         settings: Further entries of the ``norm_cfg`` that evaluates a file as published.
         notes: What else an evaluation has to match.
         wide: Whether models of OpenMMLab may have such keys as well; only the shapes of the norms
@@ -201,11 +201,21 @@ _DECODER = (
 )
 
 _FACE = (
-    Rule(r"basemodel\.", "backbone.", "backbone"),
+    Rule(r"basemodel\.output_layer\.0\.", "neck.{norm}.", "norm of the last map"),
+    Rule(r"basemodel\.output_layer\.3\.", "neck.fc.", "embedding"),
+    Rule(r"basemodel\.output_layer\.4\.", "neck.embedding_norm.", "norm of the embedding"),
+    Rule(r"basemodel\.((?:layer\d+\.\d+\.)?)norm(\d)\.", r"backbone.\1{norm}\2.", "backbone"),
+    Rule(r"basemodel\.(layer\d+\.\d+\.se\.)pelu\.", r"backbone.\1prelu.", "backbone"),
+    Rule(r"basemodel\.(?=layer|conv1\.|prelu\.)", "backbone.", "backbone"),
     Rule(r"head\.weight$", "head.weight", "class centres"),
 )
 
 _PIXELS = "pixels: RGB, mean 123.675/116.28/103.53, std 58.395/57.12/57.375"
+_FACE_NOTES = (
+    "backbone=dict(type='IRResNet'), neck=dict(type='EmbeddingNeck', "
+    "embedding_norm_cfg=dict(type='BN1d')): every file has BatchNorm1d there, with eps 1e-5",
+    "pixels: RGB, (x - 127.5) / 127.5",
+)
 _POOL = "the stem pools with padding 1, as mmdet's ResNet does"
 
 # In the order in which they are tried.
@@ -244,13 +254,18 @@ FORMATS = (
     ),
     Format(
         "face recognition",
-        (r"basemodel\.",),
+        (r"basemodel\.norm1\.mean_weight$",),
         _DROPPED + _FACE,
         settings=(("eps", 2e-5), ("momentum", 0.1), ("unbiased", True)),
-        notes=(
-            "norms are named norm1, norm2, ... and output_layer.0 as in the file",
-            "pixels: RGB, (x - 127.5) / 127.5",
-        ),
+        notes=_FACE_NOTES,
+    ),
+    Format(
+        "face recognition, BN",
+        (r"basemodel\.",),
+        _DROPPED + _FACE,
+        "BN",
+        (("eps", 2e-5),),
+        ("evaluates as published with norm_cfg=dict(type='BN', eps=2e-05)", *_FACE_NOTES),
     ),
     Format(
         "segmentation decoder",

@@ -18,7 +18,7 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
 from normlib.checkpoint.batch_average import swap_statistics
-from normlib.openmmlab import averaged_checkpoint, predictions, processes, tta_config
+from normlib.openmmlab import averaged_checkpoint, predictions, processes, sharded, tta_config
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.launch import build_runner, load_config
 from normlib.openmmlab.pixel_check import check_pixels
@@ -201,8 +201,9 @@ def batch_average(
     averages = source.run()
     momentum = swap_statistics(model, averages)
     runner.logger.info(averaged_checkpoint.movement(momentum, averages))
-    if is_main_process():
-        averaged_checkpoint.write(path, loaded, model.state_dict(), momentum)
+    with sharded.whole_state(model):
+        if is_main_process():
+            averaged_checkpoint.write(path, loaded, model.state_dict(), momentum)
     same = ", with the same --cfg-options" if options else ""
     runner.logger.info(f"written: {path}; evaluate it{same}: python tools/test.py {config} {path}")
     return path

@@ -9,3 +9,7 @@ class ConfigError(ValueError):
 
 class CheckpointError(ValueError):
     """A checkpoint is missing, incomplete, unsafe or does not fit the model."""
+
+
+class TrainingError(RuntimeError):
+    """A training cannot go on with the weights and settings that it has."""

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from normlib import SwitchNorm, switch_norm_layers
 from normlib.openmmlab.errors import ConfigError
+from normlib.openmmlab.sharded import prepare_optimizer
 
 _OWN_KEYS = ("control_lr_mult", "control_decay_mult", "control_clip_grad")
 
@@ -82,6 +83,7 @@ class SwitchNormOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimizer wrapper of a model, which may be wrapped for distribution."""
         wrapper = super().__call__(model)
+        prepare_optimizer(wrapper, model)
         if self.control_clip_grad is not None:
             control = [
                 parameter

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.device import get_device
-from mmengine.dist import get_world_size
+from mmengine.dist import broadcast, get_world_size
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import MODEL_WRAPPERS, RUNNERS
 from mmengine.runner import BaseLoop, Runner
@@ -15,6 +15,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from normlib.openmmlab import sharded
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.pretrained import load_weights, state_dict_of
 
@@ -84,6 +85,27 @@ class CheckedRunner(Runner):
             for key in [key for key in recorded if key.startswith("best_")]:
                 del recorded[key]
 
+    def _init_model_weights(self) -> None:
+        """Initialise the weights, and let all ranks have those of rank 0, but for sharded ones."""
+        model = bare_model(self.model)
+        initialise = getattr(model, "init_weights", None)
+        if callable(initialise):
+            initialise()
+            own = {shard.name for shard in sharded.row_shards(model)}
+            for name, value in model.state_dict().items():
+                if name not in own:
+                    broadcast(value)
+
+    def save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Save as mmengine does, on rank 0; of sharded parameters the rows of all ranks.
+
+        A collective call: every rank has to make it.
+        """
+        save_optimizer = kwargs.get("save_optimizer", True)
+        wrapper = self.optim_wrapper if save_optimizer else None
+        with sharded.whole_state(bare_model(self.model), wrapper):
+            super().save_checkpoint(*args, **kwargs)
+
     def build_train_loop(self, loop: Any) -> BaseLoop:
         """Build the training loop.
 
@@ -103,6 +125,7 @@ class CheckedRunner(Runner):
         if self.distributed and get_device() == "cpu" and not is_model_wrapper(model):
             _refuse_sync_bn(model)
             model_wrapper_cfg = self._cpu_wrapper_cfg(model_wrapper_cfg)
+        sharded.leave_out_of_ddp(model)
         wrapped: nn.Module = super().wrap_model(model_wrapper_cfg, model)
         return wrapped
 

@@ -4,6 +4,8 @@ mmdet, whose ResNets are trained here, needs mmcv's operators: where mmcv has no
 `normlib.openmmlab` first, as the `custom_imports` of the configs do.
 """
 
-from . import batch_setting, data_config, datasets, metrics, models, transforms
+from tasks import batch_setting
+
+from . import data_config, datasets, metrics, models, transforms
 
 __all__ = ["batch_setting", "data_config", "datasets", "metrics", "models", "transforms"]

@@ -11,8 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import FUNCTIONS
 
 from tasks.data_checks import DatasetError, read_switch
-
-from .datasets.image_classes import class_folder_names, read_list_file
+from tasks.image_classes import class_folder_names, read_list_file
 
 _KEYS = {"root", "train_list", "train_img", "val_list", "val_img"}
 _LOADERS = {"train_dataloader": "train", "val_dataloader": "val", "test_dataloader": "val"}

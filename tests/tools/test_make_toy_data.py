@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,19 @@ def test_segmentation_sets(tmp_path: Path, name: str, pictures: str) -> None:
     assert made.returncode == 0, made.stderr
     assert made.stdout == f"made {out}: 3 training and 2 validation pictures\n"
     assert len(list(out.glob(pictures))) == 3
+
+
+def test_faces(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    main = runpy.run_path(str(ROOT / "tools" / "make_toy_data.py"))["main"]
+    out = tmp_path / "toy"
+    options = ["--train", "3", "--val", "2", "--images", "5", "--pairs", "20", "--seed", "5"]
+    assert main(["faces", str(out), *options]) == 0
+    assert capsys.readouterr().out == f"made {out}: 15 training and 10 validation pictures\n"
+    assert (out / "property").read_text() == "3,112,112\n"
+
+    assert main(["faces", str(out), *options, "--pairs", "400", "--force"]) == 1
+    assert "(images) have 20 such pairs" in capsys.readouterr().err
+    assert (out / "toy.bin").is_file()
 
 
 def test_wrong_arguments(tmp_path: Path) -> None:

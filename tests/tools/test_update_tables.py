@@ -48,6 +48,18 @@ def run_tool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_a_collection_can_measure_other_metrics_than_are_published(tmp_path):
+    path = tmp_path / "metafile.yml"
+    measures = "{Name: Boxes, Setting: 8 GPUs, Measures: [top-1, top-5]}"
+    text = METAFILE.replace("{Name: Boxes, Setting: 8 GPUs}", measures)
+    path.write_text(text.replace("{box AP: 39.25}", "{top-1: 39.25}"))
+    lines = [line.split(" | ") for line in render_tables(read_metafile(path)).splitlines()]
+    (title,) = [cells for cells in lines if cells[0] == "| Config"]
+    assert title[3:] == ["published box AP", "source", "measured top-1", "measured top-5 |"]
+    (one,) = [cells for cells in lines if cells[0].startswith("| [one]")]
+    assert one[3:] == ["40.0", "paper; d1", "39.25", "not measured |"]
+
+
 def test_tables_of_this_repository_are_up_to_date():
     result = run_tool("--check")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

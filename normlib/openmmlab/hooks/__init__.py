@@ -3,7 +3,9 @@
 from normlib.openmmlab.hooks.batch_average import BatchAverageHook
 from normlib.openmmlab.hooks.harden import HardenHook
 from normlib.openmmlab.hooks.metrics_file import MetricsFileHook
+from normlib.openmmlab.hooks.non_finite_loss import NonFiniteLossHook
 from normlib.openmmlab.hooks.pictures import PictureHook
+from normlib.openmmlab.hooks.skipped_samples import SkippedSamplesHook
 from normlib.openmmlab.hooks.sparse_schedule import SparseScheduleHook
 from normlib.openmmlab.hooks.sync_statistics import SyncStatisticsHook
 
@@ -11,7 +13,9 @@ __all__ = [
     "BatchAverageHook",
     "HardenHook",
     "MetricsFileHook",
+    "NonFiniteLossHook",
     "PictureHook",
+    "SkippedSamplesHook",
     "SparseScheduleHook",
     "SyncStatisticsHook",
 ]

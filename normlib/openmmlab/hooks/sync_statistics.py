@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from mmengine.dist import all_reduce_params
-from mmengine.hooks import CheckpointHook, SyncBuffersHook
+from mmengine.hooks import SyncBuffersHook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+
+from normlib.openmmlab.hooks.checkpoint_times import saves_after_iter
 
 
 @HOOKS.register_module()
@@ -23,11 +25,5 @@ class SyncStatisticsHook(SyncBuffersHook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Average the buffers if a checkpoint is about to be written."""
-        if self.distributed and any(self._saves_now(runner, hook) for hook in runner.hooks):
+        if self.distributed and saves_after_iter(runner):
             all_reduce_params(runner.model.buffers(), op="mean")
-
-    def _saves_now(self, runner: Runner, hook: object) -> bool:
-        if not isinstance(hook, CheckpointHook) or hook.by_epoch:
-            return False
-        last = hook.save_last and self.is_last_train_iter(runner)
-        return bool(last or self.every_n_train_iters(runner, hook.interval, hook.save_begin))

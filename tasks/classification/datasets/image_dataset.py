@@ -16,9 +16,9 @@ from torch.utils.data import Dataset
 from tasks.classification.transforms import LoadImageTensor
 from tasks.data_checks import DatasetError
 from tasks.data_checks.sample import Sample
+from tasks.image_classes import read_class_folders, read_list_file
 
 from .examination import draw_image, examine_image
-from .image_classes import read_class_folders, read_list_file
 
 
 @DATASETS.register_module()
@@ -54,7 +54,7 @@ class ImageClassDataset(Dataset):
             self._images = read_list_file(source, folder)
         else:
             source = folder
-            self._images = read_class_folders(folder)
+            self._images = read_class_folders(folder, "imagenet_data")
         if classes is not None:
             self._check_classes(source, tuple(classes))
         self.pipeline = Compose(list(pipeline))

@@ -271,30 +271,6 @@ def test_encoders_with_other_norms(norm):
         assert torch.equal(value, state[key.replace("gn", "bn")].to(value.dtype))
 
 
-def test_face_models_keep_their_names_and_lose_their_shapes():
-    state = {
-        "module.basemodel.conv1.weight": torch.ones(4, 3, 3, 3),
-        "module.basemodel.norm1.weight": torch.ones(1, 4, 1, 1),
-        "module.basemodel.norm1.mean_weight": torch.ones(3),
-        "module.basemodel.norm1.running_mean": torch.ones(1, 4, 1),
-        "module.basemodel.prelu.weight": torch.ones(1),
-        "module.basemodel.output_layer.4.running_var": torch.ones(6),
-        "module.head.weight": torch.ones(9, 6),
-    }
-    conversion = released.convert(state)
-    shapes = {key: tuple(value.shape) for key, value in conversion.state.items()}
-    assert shapes == {
-        "backbone.conv1.weight": (4, 3, 3, 3),
-        "backbone.norm1.weight": (4,),
-        "backbone.norm1.mean_weight": (3,),
-        "backbone.norm1.running_mean": (4,),
-        "backbone.prelu.weight": (1,),
-        "backbone.output_layer.4.running_var": (6,),
-        "head.weight": (9, 6),
-    }
-    assert conversion.norm_cfg() == dict(type="SN", eps=2e-5, momentum=0.1, unbiased=True)
-
-
 class TestOrdinaryCheckpoints:
     def ordinary(self):
         import torchvision

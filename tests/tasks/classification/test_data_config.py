@@ -5,7 +5,6 @@ from mmengine.config import Config
 from PIL import Image
 
 import tasks.classification  # noqa: F401
-from tasks.classification.batch_setting import batch_setting
 from tasks.classification.data_config import imagenet_data
 from tasks.data_checks import DatasetError
 
@@ -20,8 +19,6 @@ def config(**data):
             val_dataloader=loader,
             test_dataloader=loader,
             val_evaluator=dict(type="TopKAccuracy", topk=(1, 5)),
-            optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1)),
-            auto_scale_lr=dict(base_batch_size=256),
         )
     )
 
@@ -124,56 +121,3 @@ class TestImagenetData:
         cfg.model = dict()
         with pytest.raises(ValueError, match=r"no model\.head with num_classes"):
             imagenet_data(cfg)
-
-
-class TestBatchSetting:
-    @pytest.mark.parametrize(
-        ("setting", "images", "rate"),
-        [("8x32", 32, 0.1), ("8x4", 4, 0.0125), ("8x1", 1, 0.003125), ("1x16", 16, 0.00625)],
-    )
-    def test_the_rate_is_linear_in_the_batch(self, setting, images, rate):
-        cfg = config()
-        cfg.batch_setting = setting
-        batch_setting(cfg)
-        assert cfg.train_dataloader.batch_size == images
-        assert cfg.optim_wrapper.optimizer.lr == pytest.approx(rate)
-        gpus = int(setting.split("x")[0])
-        assert cfg.auto_scale_lr.base_batch_size == gpus * images
-        assert "batch_setting" not in cfg
-
-    @pytest.mark.parametrize(
-        ("norm", "setting", "normalizers"),
-        [
-            ("SN", "8x1", ("in", "ln")),
-            ("SSN", "8x1", ("in", "ln")),
-            ("SyncSN", "8x1", None),
-            ("SN", "8x2", None),
-            ("GN", "8x1", None),
-        ],
-    )
-    def test_one_image_a_gpu_has_no_batch_statistics(self, norm, setting, normalizers):
-        cfg = config()
-        cfg.batch_setting, cfg.norm_cfg = setting, dict(type=norm)
-        batch_setting(cfg)
-        assert cfg.norm_cfg.get("normalizers") == normalizers
-
-    def test_parts_of_the_norm_cfg_too(self):
-        cfg = config()
-        cfg.batch_setting = "8x1"
-        cfg.norm_cfg = dict(backbone=dict(type="SN"), head=dict(type="GN"))
-        batch_setting(cfg)
-        assert cfg.norm_cfg.backbone.normalizers == ("in", "ln")
-        assert "normalizers" not in cfg.norm_cfg.head
-
-    def test_none(self):
-        cfg = config()
-        cfg.batch_setting = None
-        batch_setting(cfg)
-        assert cfg.optim_wrapper.optimizer.lr == 0.1
-
-    @pytest.mark.parametrize("setting", ["8", "8x", "0x4", "8 x 4", 8])
-    def test_mistakes(self, setting):
-        cfg = config()
-        cfg.batch_setting = setting
-        with pytest.raises(ValueError, match="such as '8x32'"):
-            batch_setting(cfg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -43,8 +44,12 @@ def class_folder_names(folder: str) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def read_class_folders(folder: str) -> ImageClasses:
+def read_class_folders(folder: str, switch: str) -> ImageClasses:
     """One sub-folder a class, in alphabetical order, with images at any depth in it.
+
+    Args:
+        folder: The folder of the images.
+        switch: Key of configs that says where the data are, for messages.
 
     Raises:
         DatasetError: The folder is missing or has no sub-folders, or a class has no image.
@@ -52,7 +57,7 @@ def read_class_folders(folder: str) -> ImageClasses:
     if not os.path.isdir(folder):
         raise DatasetError(
             f"the folder of the images, {folder!r}, does not exist (seen from {os.getcwd()}); set "
-            "imagenet_data.root to that of the data"
+            f"{switch}.root to that of the data"
         )
     classes = class_folder_names(folder)
     if not classes:
@@ -63,7 +68,7 @@ def read_class_folders(folder: str) -> ImageClasses:
     paths: list[str] = []
     counts = []
     for name in classes:
-        inside = [f"{name}/{path}" for path in _images_under(os.path.join(folder, name))]
+        inside = [f"{name}/{path}" for path in images_under(os.path.join(folder, name))]
         paths += inside
         counts.append(len(inside))
     empty = [f"{name}/" for name, count in zip(classes, counts, strict=True) if count == 0]
@@ -131,12 +136,12 @@ def _read_list_file(path: str, folder: str, state: tuple[int, int]) -> ImageClas
             f"classes, 0 to {len(classes) - 1}"
         )
     text = f"of {len(paths)} images that it lists are missing in {folder}"
-    raise_if_any(path, found(text, _missing(folder, paths)))
+    raise_if_any(path, found(text, missing_files(folder, paths)))
     return ImageClasses(folder, _encoded(paths), np.asarray(labels), classes)
 
 
-def _images_under(folder: str) -> list[str]:
-    """Paths of images relative to the folder, sorted."""
+def images_under(folder: str) -> list[str]:
+    """Paths of all images below a folder, relative to it, sorted."""
     result = []
     pending = [""]
     while pending:
@@ -153,8 +158,15 @@ def _images_under(folder: str) -> list[str]:
     return sorted(result)
 
 
-def _missing(folder: str, paths: list[str]) -> list[str]:
-    """Paths that do not exist. Folders are listed and files not touched, which is quick."""
+def missing_files(folder: str, paths: Iterable[str]) -> list[str]:
+    """Those of many paths that do not exist, quoted.
+
+    Folders are listed and files not touched, which is quick.
+
+    Args:
+        folder: What the paths are relative to.
+        paths: The paths.
+    """
     listings: dict[str, set[str]] = {}
     missing = []
     for path in paths:

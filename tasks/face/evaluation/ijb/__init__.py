@@ -1,0 +1,1 @@
+"""The 1:1 protocol of IJB-B and IJB-C."""

@@ -1,0 +1,1 @@
+"""MegaFace: probes matched against up to a million distractors."""

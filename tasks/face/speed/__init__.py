@@ -1,0 +1,1 @@
+"""What the parts of a face training cost, beside plain peers."""
