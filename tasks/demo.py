@@ -37,7 +37,7 @@ class Task:
         data: The generated data set, as `tools/make_toy_data.py` calls it.
         metrics: By column of the table: name of a metric and the factor that makes it per cent.
         configs: By model.
-        pretrained: Whether the models start from the pretrained backbones, rather than from scratch.
+        pretrained: Whether the models start from the pretrained backbones; else from scratch.
         options: Of every training, beyond what the configs say.
     """
 

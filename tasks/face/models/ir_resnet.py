@@ -15,6 +15,9 @@ from .squeeze_excitation import SqueezeExcitation
 
 _BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 14, 3), 100: (3, 13, 30, 3)}
 _STYLES = ("sn", "arcface")
+# On CPUs PyTorch 2.11 writes beyond its memory in the backward pass of a 1x1 convolution of stride
+# 2 on channels-last maps of fewer channels.
+_LEAST_CHANNELS = 8
 
 
 class IRBlock(BaseModule):
@@ -82,7 +85,8 @@ class IRResNet(BaseModule):
     Args:
         depth: 18, 34, 50 or 100. The last two have (3, 4, 14, 3) and (3, 13, 30, 3) blocks.
         in_channels: Channels of the images.
-        base_channels: Channels of the stem and the first stage; each stage doubles them.
+        base_channels: Channels of the stem and the first stage, at least 8; each stage doubles
+            them.
         use_se: Whether blocks have squeeze-and-excitation.
         style: `'sn'` as in the released SN models: PReLU with one slope a block, after the second
             norm and after the sum. `'arcface'` as in insightface's: a slope a channel, after the
@@ -111,6 +115,11 @@ class IRResNet(BaseModule):
             raise ModelError(f"model.backbone.depth is {depth}; it is one of {sorted(_BLOCKS)}")
         if style not in _STYLES:
             raise ModelError(f"model.backbone.style is {style!r}; it is one of {_STYLES}")
+        if base_channels < _LEAST_CHANNELS:
+            raise ModelError(
+                f"model.backbone.base_channels is {base_channels}; it must be {_LEAST_CHANNELS} or "
+                "more"
+            )
         norm_cfg = norm_cfg or dict(type="BN")
         self.conv1 = build_conv_layer(
             conv_cfg, in_channels, base_channels, 3, padding=1, bias=False

@@ -60,9 +60,9 @@ def config(work_dir: str, ranks: int, iterations: int, **changes):
             model=dict(
                 type="WideFaceRecognizer",
                 backbone=dict(
-                    type="IRResNet", depth=18, base_channels=4, norm_cfg=dict(type="SyncSN")
+                    type="IRResNet", depth=18, base_channels=8, norm_cfg=dict(type="SyncSN")
                 ),
-                neck=dict(type="EmbeddingNeck", in_channels=32, map_size=2, out_channels=16,
+                neck=dict(type="EmbeddingNeck", in_channels=64, map_size=2, out_channels=16,
                           dropout=0.0, norm_cfg=dict(type="SyncSN")),
                 head=dict(type="PartialFC", num_classes=CLASSES, in_channels=16,
                           loss=dict(type="ArcFace", scale=8.0)),

@@ -27,8 +27,8 @@ def norm_cfg(name: str) -> dict:
 
 @pytest.mark.parametrize("name", NORMS)
 def test_every_norm_trains(name):
-    backbone = IRResNet(18, base_channels=4, norm_cfg=norm_cfg(name))
-    neck = EmbeddingNeck(32, 2, 16, norm_cfg=norm_cfg(name))
+    backbone = IRResNet(18, base_channels=8, norm_cfg=norm_cfg(name))
+    neck = EmbeddingNeck(64, 2, 16, norm_cfg=norm_cfg(name))
     norms = [m for m in backbone.modules() if isinstance(m, NORMS[name])]
     # The stem, three a block and one of each shortcut.
     assert len(norms) == 1 + 3 * 8 + 4
@@ -54,13 +54,13 @@ def test_depths(depth, blocks, millions):
 
 def test_block_by_hand():
     """Norm, convolution, norm, PReLU, convolution, norm, plus the input; then PReLU or not."""
-    x = torch.randn(2, 4, 6, 6)
+    x = torch.randn(2, 8, 6, 6)
     for style, after in (("sn", True), ("arcface", False)):
-        backbone = IRResNet(18, base_channels=4, style=style).eval()
+        backbone = IRResNet(18, base_channels=8, style=style).eval()
         block = backbone.layer1[1]
         prelu = block.prelu
         nn.init.constant_(prelu.weight, 0.3)
-        assert prelu.weight.shape == ((1,) if after else (4,))
+        assert prelu.weight.shape == ((1,) if after else (8,))
         inner = prelu(block.bn2(block.conv1(block.bn1(x))))
         expected = block.bn3(block.conv2(inner)) + x
         torch.testing.assert_close(block(x), prelu(expected) if after else expected)
@@ -108,17 +108,18 @@ def test_a_norm_that_needs_positions_is_refused(cfg):
 
 
 def test_another_image_size_is_named():
-    neck = EmbeddingNeck(32, 7, norm_cfg={"type": "BN"})
+    neck = EmbeddingNeck(64, 7, norm_cfg={"type": "BN"})
     with pytest.raises(
-        ModelError, match=r"map of 32 channels and 2 x 2 pixels.*images of 112 x 112"
+        ModelError, match=r"map of 64 channels and 2 x 2 pixels.*images of 112 x 112"
     ):
-        neck(IRResNet(18, base_channels=4)(torch.randn(2, 3, 32, 32)))
+        neck(IRResNet(18, base_channels=8)(torch.randn(2, 3, 32, 32)))
 
 
 @pytest.mark.parametrize(
     ("options", "text"),
     [({"depth": 20}, r"depth is 20; it is one of \[18, 34, 50, 100\]"),
-     ({"depth": 18, "style": "ir"}, "style is 'ir'")],
+     ({"depth": 18, "style": "ir"}, "style is 'ir'"),
+     ({"depth": 18, "base_channels": 4}, "base_channels is 4; it must be 8 or more")],
 )  # fmt: skip
 def test_wrong_arguments(options, text):
     with pytest.raises(ModelError, match=text):
@@ -144,10 +145,10 @@ def recognizer(**options):
     return MODELS.build(
         {
             "type": "FaceRecognizer",
-            "backbone": {"type": "IRResNet", "depth": 18, "base_channels": 4},
+            "backbone": {"type": "IRResNet", "depth": 18, "base_channels": 8},
             "neck": {
                 "type": "EmbeddingNeck",
-                "in_channels": 32,
+                "in_channels": 64,
                 "map_size": 2,
                 "out_channels": 16,
                 "norm_cfg": {"type": "BN"},
