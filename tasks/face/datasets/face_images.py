@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from tasks.data_checks import DatasetError
 from tasks.data_checks.drawing import fitted, put_text
 from tasks.data_checks.sample import Sample
+from tasks.face.transforms.batch_memory import BatchMemory
 from tasks.face.transforms.decoding import (
     IMAGE_SIZE,
     UndecodableFaceError,
@@ -64,6 +65,7 @@ class FaceImages(Dataset):
         self.metainfo = {"classes": tuple(classes or map(str, range(num_classes)))}
         self.pipeline = Compose(list(pipeline))
         self.max_undecodable = max_undecodable
+        self._memory = BatchMemory()
         # Which images are left out, in memory that all workers share; a flag needs no lock.
         self._left_out = (
             torch.zeros(len(labels), dtype=torch.bool).share_memory_() if max_undecodable else None
@@ -93,7 +95,7 @@ class FaceImages(Dataset):
 
     def __getitems__(self, indices: Sequence[int]) -> Sequence[Any]:
         """The samples of a batch, as loaders ask for them."""
-        return in_one_piece(map(self.__getitem__, indices), len(indices))
+        return in_one_piece(map(self.__getitem__, indices), len(indices), self._memory)
 
     def label(self, index: int) -> int:
         """The class of an image."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
@@ -12,9 +11,11 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmengine.registry import FUNCTIONS, TRANSFORMS
 from torch import Tensor
-from torch.utils.data import get_worker_info
 
 from tasks.data_checks import DatasetError
+
+from .batch_memory import BatchMemory
+from .reused_arrays import reused_empty
 
 
 @TRANSFORMS.register_module()
@@ -37,21 +38,27 @@ class FaceBatch(Sequence):
     Attributes:
         images: uint8 of shape (samples, height, width, 3).
         numbers: int64 of shape (samples,).
+        slot: Where the images are in memory that workers share; None where they are in none.
     """
 
-    def __init__(self, samples: Iterable[dict[str, Any]], count: int) -> None:
+    def __init__(
+        self, samples: Iterable[dict[str, Any]], count: int, memory: BatchMemory | None = None
+    ) -> None:
         """Take samples one after the other.
 
         Args:
             samples: None of them is kept: images that live on would each need memory of their own.
             count: How many there are, at least one.
+            memory: Has slots for batches of workers.
         """
         self.numbers = np.empty(count, np.int64)
         for row, sample in enumerate(samples):
             image = sample.pop("inputs")
             if row == 0:
-                self.images = _empty((count, *image.shape))
-                rows = self.images.numpy()
+                shape = (count, *image.shape)
+                self.slot = None if memory is None else memory.take(shape)
+                self.images = reused_empty(shape) if self.slot is None else self.slot.images
+                rows = self.images
             rows[row] = image
             self.numbers[row] = sample["data_samples"]
 
@@ -59,24 +66,18 @@ class FaceBatch(Sequence):
         return len(self.numbers)
 
     def __getitem__(self, row: Any) -> Any:
-        return {"inputs": self.images[row].numpy(), "data_samples": self.numbers[row]}
+        return {"inputs": self.images[row], "data_samples": self.numbers[row]}
 
 
-def in_one_piece(samples: Iterable[Any], count: int) -> Sequence[Any]:
+def in_one_piece(
+    samples: Iterable[Any], count: int, memory: BatchMemory | None = None
+) -> Sequence[Any]:
     """Samples as a `FaceBatch`, or as a list where they are not what `PackFace` makes."""
     samples = iter(samples)
     first = next(samples, None)
     if isinstance(first, dict) and isinstance(first.get("inputs"), np.ndarray):
-        return FaceBatch(chain([first], samples), count)
+        return FaceBatch(chain([first], samples), count, memory)
     return [first, *samples] if count else []
-
-
-def _empty(shape: tuple[int, ...]) -> Tensor:
-    """Memory for a batch; in a worker of a loader shared, so that it is not copied again."""
-    if get_worker_info() is None:
-        return torch.from_numpy(np.empty(shape, np.uint8))
-    storage = torch.UntypedStorage._new_shared(math.prod(shape))
-    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
 
 
 @FUNCTIONS.register_module()
@@ -93,7 +94,6 @@ def face_collate(samples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         raise DatasetError(
             "face_collate makes batches of what PackFace packs; add it at the end of the pipeline"
         )
-    return {
-        "inputs": samples.images.permute(0, 3, 1, 2),
-        "data_samples": torch.from_numpy(samples.numbers),
-    }
+    # A slot becomes a tensor on its way to the process that asked for the batch.
+    inputs = samples.slot or torch.from_numpy(samples.images).permute(0, 3, 1, 2)
+    return {"inputs": inputs, "data_samples": torch.from_numpy(samples.numbers)}
