@@ -20,13 +20,13 @@ def reused_empty(shape: tuple[int, ...]) -> np.ndarray:
     of them is left.
     """
     with _lock:
-        for place in range(len(_arrays)):
-            # Only the list and the call hold it.
-            if sys.getrefcount(_arrays[place]) == 2:
-                if _arrays[place].shape == shape:
-                    return _arrays[place]
-                del _arrays[place]
-                break
+        # Only the list and the call hold them.
+        free = [place for place in range(len(_arrays)) if sys.getrefcount(_arrays[place]) == 2]
+        for place in free:
+            if _arrays[place].shape == shape:
+                return _arrays[place]
+        for place in reversed(free):
+            del _arrays[place]
         array = np.empty(shape, np.uint8)
         if len(_arrays) < _KEPT:
             _arrays.append(array)
