@@ -16,6 +16,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
+from mmengine.registry import MODELS
 
 from normlib.checkpoint.batch_average import swap_statistics
 from normlib.openmmlab import averaged_checkpoint, predictions, processes, sharded, tta_config
@@ -127,6 +128,7 @@ def evaluate(
     cfg = load_config(config, options)
     cfg.work_dir = work_dir or str(Path(cfg.work_dir, "test"))
     _load_alone(cfg, checkpoint)
+    _leave_out_training_parts(cfg)
     if show_dir is not None and processes.Place.of(launcher, os.environ).world_size > 1:
         raise ConfigError("--show-dir: mmengine draws in one process only; take tools/test.py")
     runs = [copy.deepcopy(cfg)]
@@ -276,6 +278,19 @@ def _load_alone(cfg: Config, checkpoint: str) -> None:
         cfg.pop(key, None)
     if "://" not in checkpoint and not Path(checkpoint).expanduser().is_file():
         raise ConfigError(f"checkpoint {Path(checkpoint).expanduser().absolute()} does not exist")
+
+
+def _leave_out_training_parts(cfg: Config) -> None:
+    """Have the model built without what its class says that training alone needs.
+
+    Of a face model this is the classifier, whose classes an evaluation has nothing to do with.
+    """
+    model = cfg.get("model") or {}
+    kind = model.get("type")
+    cls = MODELS.get(kind) if isinstance(kind, str) else kind
+    for part in getattr(cls, "for_training_alone", ()):
+        if part in model:
+            model[part] = None
 
 
 def _hook_config(cfg: Config, kind: str) -> dict[str, Any]:

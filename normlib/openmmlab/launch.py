@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.hooks import EMAHook
 from mmengine.logging import print_log
 from mmengine.registry import FUNCTIONS, RUNNERS
 from mmengine.runner import Runner
 
 import normlib
-from normlib.openmmlab import processes
+from normlib.openmmlab import processes, sharded
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.fused_blocks import fuse_norm_activation
 from normlib.openmmlab.hooks import SparseScheduleHook
@@ -107,6 +108,8 @@ def build_runner(cfg: Config, launcher: str = "none") -> Runner:
     runner = RUNNERS.build(cfg)
     with _naming(cfg.filename or "config"):
         table = check_model(cfg, bare_model(runner.model), changes)
+    if sharded.row_shards(bare_model(runner.model)) and cfg.get("train_cfg"):
+        _refuse_ema(runner)
     if table:
         runner.logger.info(f"norm layers:\n{table}")
     if cfg.get("fuse_norm_activation"):
@@ -116,6 +119,15 @@ def build_runner(cfg: Config, launcher: str = "none") -> Runner:
     if cfg.get("train_cfg"):
         _schedule_sparse_norms(runner)
     return runner
+
+
+def _refuse_ema(runner: Runner) -> None:
+    """An averaged copy of a model holds the rows of one rank, and would be saved as if whole."""
+    if any(isinstance(hook, EMAHook) for hook in runner.hooks):
+        raise ConfigError(
+            "EMAHook averages a model whose parameters are split over the processes, of which it "
+            "would save a part; take it out of custom_hooks, or train in one process"
+        )
 
 
 def _fuse_norm_activation(runner: Runner) -> None:

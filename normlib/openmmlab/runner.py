@@ -10,7 +10,7 @@ from mmengine.device import get_device
 from mmengine.dist import broadcast, get_world_size
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import MODEL_WRAPPERS, RUNNERS
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -78,12 +78,27 @@ class CheckedRunner(Runner):
             super().resume(*args, **kwargs)
         finally:
             self._resuming = False
+        self._check_epoch_length()
         recorded = self.message_hub.runtime_info
         best = [key for key in recorded if key.startswith("best_ckpt")]
         own = Path(self.work_dir).resolve()
         if any(own not in Path(str(recorded[key])).resolve().parents for key in best):
             for key in [key for key in recorded if key.startswith("best_")]:
                 del recorded[key]
+
+    def _check_epoch_length(self) -> None:
+        """Warn where an epoch has another number of iterations than before."""
+        loop = self.train_loop
+        if not isinstance(loop, EpochBasedTrainLoop) or not self.epoch:
+            return
+        now, before = len(loop.dataloader), self.iter / self.epoch
+        if now != before:
+            self.logger.warning(
+                f"an epoch has {now} iterations, in the run that is resumed it had {before:g}: "
+                "learning rates that follow iterations (warm-up, convert_to_iter_based) do not end "
+                "where they would have. With another number of processes keep the images of all "
+                "together: change train_dataloader.batch_size"
+            )
 
     def _init_model_weights(self) -> None:
         """Initialise the weights, and let all ranks have those of rank 0, but for sharded ones."""

@@ -5,6 +5,9 @@ own to ``(first, total)``, the number of its first row here and of all rows on a
 hold the rows in their order, without gaps. Such a parameter is left out of data parallelism, its
 gradient counts once in gradient norms, and checkpoints hold all rows, so that they can be read by
 another number of ranks. The module takes its own rows out of whole ones when it is loaded.
+
+Besides, ``row_sparse_gradients = True`` says that their gradients are sparse, which needs an
+optimizer that can do with them, and ``clip_grad = False`` leaves them out of gradient clipping.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from torch import Tensor, nn
 from torch.distributed import recv, send
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
+
+from normlib.openmmlab.errors import ConfigError
 
 # Bytes that are sent at once where shards are gathered, so that a device needs little room.
 _BLOCK = 64 * 2**20
@@ -54,8 +59,17 @@ def row_shards(model: nn.Module) -> list[RowShard]:
 
 
 def leave_out_of_ddp(model: nn.Module) -> None:
-    """Have DistributedDataParallel neither broadcast nor average the sharded parameters."""
-    names = [shard.name for shard in row_shards(model)]
+    """Have DistributedDataParallel neither broadcast nor average the sharded parameters.
+
+    Nor does it take sparse gradients, which a model on one rank may have as well.
+    """
+    sharded = {shard.name for shard in row_shards(model)}
+    names = [
+        name
+        for path, module in model.named_modules()
+        for name in _declared(path, module)
+        if name in sharded or getattr(module, "row_sparse_gradients", False)
+    ]
     if names:
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, names)
 
@@ -103,15 +117,30 @@ def prepare_optimizer(wrapper: OptimWrapper, model: nn.Module) -> None:
     Args:
         wrapper: The optimizer, in its wrapper.
         model: The model, which may be wrapped.
+
+    Raises:
+        ConfigError: The optimizer cannot do with sparse gradients that the model has.
     """
     shards = row_shards(model)
     sparse = any(getattr(module, "row_sparse_gradients", False) for module in model.modules())
+    if sparse and not getattr(wrapper.optimizer, "takes_sparse_rows", False):
+        raise ConfigError(
+            "the classes are sampled (model.head.sample_rate), which gives sparse gradients; "
+            f"optim_wrapper.optimizer.type is {type(wrapper.optimizer).__name__!r}, and must be "
+            "'RowSparseSGD'"
+        )
+    unclipped = {
+        module.get_parameter(name)
+        for module in model.modules()
+        for name in getattr(module, "row_shards", {})
+        if not getattr(module, "clip_grad", True)
+    }
     by_norm = wrapper.clip_grad_kwargs and wrapper.clip_func is torch.nn.utils.clip_grad_norm_
-    if by_norm and (shards or sparse):
-        own = {shard.parameter for shard in shards}
+    if by_norm and (shards or sparse or unclipped):
+        own = {shard.parameter for shard in shards} - unclipped
 
         def clip(parameters: Iterable[Tensor], **options: Any) -> Tensor:
-            return clip_grad_norm(parameters, own, **options)
+            return clip_grad_norm((p for p in parameters if p not in unclipped), own, **options)
 
         wrapper.clip_func = clip
     if not shards:
@@ -157,6 +186,8 @@ def clip_grad_norm(
     parts: dict[bool, list[Tensor]] = {True: [], False: []}
     for parameter in parameters:
         if parameter.grad is not None:
+            if parameter.grad.is_sparse:  # accumulation may leave a row twice
+                parameter.grad = parameter.grad.coalesce()
             gradient = parameter.grad
             parts[parameter in sharded].append(
                 gradient._values() if gradient.is_sparse else gradient
@@ -174,6 +205,11 @@ def clip_grad_norm(
         for gradient in parts[True] + parts[False]:
             gradient.mul_(scale.to(gradient.device))
     return total
+
+
+def _declared(path: str, module: nn.Module) -> list[str]:
+    names = getattr(module, "row_shards", {})
+    return [f"{path}.{name}" if path else name for name in names]
 
 
 def _numbered(optimizer: Optimizer, shards: list[RowShard]) -> Iterator[tuple[int, RowShard]]:

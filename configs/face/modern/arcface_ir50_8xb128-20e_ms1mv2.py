@@ -20,5 +20,6 @@ norm_cfg = dict(type="BN")
 model = dict(
     backbone=dict(style="arcface", init_cfg=dict(type="Normal", layer="Conv2d", mean=0.0, std=0.1)),
     neck=dict(dropout=0.0),
+    head=dict(clip_grad=False),
 )
 train_dataloader = dict(batch_size=128)

@@ -26,8 +26,7 @@ def extraction_options(
 ) -> dict[str, Any]:
     """Options that make an evaluation write the embeddings of images.
 
-    The model comes without its classifier, so that neither the training data nor their number of
-    identities are needed.
+    The training data, and their number of identities, are not needed.
 
     Args:
         cfg: The config of a face model, with the user's own options in it.
@@ -66,8 +65,6 @@ def extraction_options(
         "test_cfg": dict(type="TestLoop"),
         "test_evaluator": dict(type="EmbeddingWriter", out_dir=str(out), about=about, force=force),
     }
-    if cfg.model.get("type") == "FaceRecognizer":
-        options["model.head"] = dict(type="NoClassifier")
     if _DATA_SWITCH in cfg:
         options[_DATA_SWITCH] = {}
     if cfg.get("default_hooks", {}).get("logger"):

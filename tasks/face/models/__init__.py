@@ -3,7 +3,6 @@
 from .embedding_neck import EmbeddingNeck
 from .face_recognizer import FaceRecognizer
 from .ir_resnet import IRResNet
-from .no_classifier import NoClassifier
 from .partial_fc import PartialFC
 
-__all__ = ["EmbeddingNeck", "FaceRecognizer", "IRResNet", "NoClassifier", "PartialFC"]
+__all__ = ["EmbeddingNeck", "FaceRecognizer", "IRResNet", "PartialFC"]

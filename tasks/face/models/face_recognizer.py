@@ -20,17 +20,21 @@ class FaceRecognizer(BaseModel):
     Args:
         backbone: Config of the backbone, which returns one map.
         neck: Config of what makes an embedding of it.
-        head: Config of the classifier, such as `dict(type='PartialFC', num_classes=85742)`.
+        head: Config of the classifier, such as `dict(type='PartialFC', num_classes=85742)`; None
+            to embed alone.
         flip: Whether evaluation adds the embedding of the mirrored image.
         data_preprocessor: Config of the normalisation of pixels.
         init_cfg: Initial weights of the whole.
     """
 
+    #: What an evaluation does without.
+    for_training_alone = ("head",)
+
     def __init__(
         self,
         backbone: dict[str, Any],
         neck: dict[str, Any],
-        head: dict[str, Any],
+        head: dict[str, Any] | None,
         flip: bool = True,
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
@@ -38,7 +42,7 @@ class FaceRecognizer(BaseModel):
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck)
-        self.head = MODELS.build(head)
+        self.head = None if head is None else MODELS.build(head)
         self.flip = flip
         # As the images come; gradients of other strides would be copied by DDP.
         self.to(memory_format=torch.channels_last)
@@ -57,7 +61,7 @@ class FaceRecognizer(BaseModel):
                 image and of its mirror image.
         """
         if mode == "loss":
-            assert data_samples is not None
+            assert data_samples is not None and self.head is not None
             return self.head.loss(self.neck(self.backbone(inputs)), data_samples)
         embeddings = self._embed(inputs)
         if mode == "tensor":

@@ -44,6 +44,7 @@ class PartialFC(BaseModule):
         in_channels: D.
         loss: Config of the margin, such as ``dict(type='ArcFace', scale=64.0, margin=0.5)``.
         sample_rate: Share of the classes that takes part in a step.
+        clip_grad: Whether ``optim_wrapper.clip_grad`` is about the centres, too.
         std: Standard deviation of the centres at the start.
         init_cfg: Initial weights.
 
@@ -64,6 +65,7 @@ class PartialFC(BaseModule):
         in_channels: int = 512,
         loss: dict[str, Any] | None = None,
         sample_rate: float = 1.0,
+        clip_grad: bool = True,
         std: float = 0.01,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
@@ -84,6 +86,10 @@ class PartialFC(BaseModule):
         own = share + (rank < left)
         self.row_shards = {"weight": (self.first, num_classes)}
         self.row_sparse_gradients = sample_rate < 1
+        self.clip_grad = clip_grad
+        # Ranks, which are seeded alike, draw other classes; made on the device that it is for.
+        self._generator: torch.Generator | None = None
+        self._seed = torch.initial_seed() + rank
         self.weight = nn.Parameter(torch.empty(own, in_channels))
         self._draw_centres(std)
 
@@ -95,7 +101,7 @@ class PartialFC(BaseModule):
             labels: Their class indices, int64 of shape (N,).
 
         Raises:
-            ModelError: A label is no class; looked at on the CPU only.
+            ModelError: A label is no class; on a GPU it is an assertion that fails there.
         """
         if labels.device.type == "cpu" and len(labels):
             least, most = labels.min().item(), labels.max().item()
@@ -104,6 +110,8 @@ class PartialFC(BaseModule):
                     f"a batch has the label {least if least < 0 else most}; model.head.num_classes "
                     f"is {self.num_classes}, so that labels are 0 to {self.num_classes - 1}"
                 )
+        else:  # without waiting for the device
+            torch._assert_async(((labels >= 0) & (labels < self.num_classes)).all())
         with torch.autocast(embeddings.device.type, enabled=False):
             normalised = F.normalize(embeddings.to(self.weight.dtype))
             labels = all_gather(labels)
@@ -140,7 +148,9 @@ class PartialFC(BaseModule):
         own = labels[(labels >= self.first) & (labels < self.first + len(self.weight))]
         present = (own - self.first).unique()
         count = max(len(present), round(self.sample_rate * len(self.weight)))
-        draw = torch.rand(len(self.weight), device=labels.device)
+        if self._generator is None:
+            self._generator = torch.Generator(labels.device).manual_seed(self._seed)
+        draw = torch.rand(len(self.weight), device=labels.device, generator=self._generator)
         draw[present] = 2.0
         return draw.topk(count).indices.sort().values
 

@@ -20,6 +20,8 @@ class RowSparseSGD(SGD):
     ``torch.optim.SGD``, whose arguments these are; ``maximize`` is not for sparse ones.
     """
 
+    takes_sparse_rows = True
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update all parameters; returns what the closure returns."""
         loss = None

@@ -14,6 +14,7 @@ import normlib.openmmlab  # noqa: F401  in the processes, before tasks
 from mmengine.registry import DATASETS, MODELS
 from torch.utils.data import Dataset
 
+from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.launch import build_runner
 from normlib.openmmlab.runner import bare_model
 from tasks.face.models import FaceRecognizer
@@ -91,10 +92,12 @@ def config(work_dir: str, ranks: int, iterations: int, **changes):
     return cfg
 
 
-def train(rank: int, ranks: int, work_dir: str, iterations: int = 4, **changes) -> dict:
+def train(
+    rank: int, ranks: int, work_dir: str, iterations: int = 4, launched: bool = False, **changes
+) -> dict:
     """What a rank ends with: shape of its centres, and the gradient norms that it logged."""
     launcher = "none"
-    if ranks > 1:
+    if ranks > 1 or launched:
         launcher = "pytorch"
         place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks}
         os.environ.update({key: str(value) for key, value in place.items()})
@@ -162,8 +165,54 @@ def test_a_run_goes_on_with_another_number_of_ranks(ranks, alone, rank_pool, tmp
         assert largest_difference(saved(tmp_path, 2), saved(tmp_path)) > 1e-6
 
 
-def _train(rank: int, ranks: int, work_dir: str, iterations: int, changes: dict) -> dict:
-    return train(rank, ranks, work_dir, iterations, **changes)
+@pytest.mark.slow
+def test_averaged_weights_of_a_part_are_refused(rank_pool, tmp_path):
+    changes = {"custom_hooks": [{"type": "EMAHook"}]}
+    with pytest.raises(AssertionError, match="EMAHook averages a model whose parameters are split"):
+        rank_pool(2).run(_train, 2, str(tmp_path), 4, changes)
+
+
+@pytest.mark.parametrize("kind", ["SGD", "AdamW"])
+def test_sampled_classes_need_their_optimizer(kind, tmp_path):
+    changes = {
+        "model.head.sample_rate": 0.5,
+        "optim_wrapper.optimizer": {"type": kind, "lr": 0.1, "_delete_": True},
+    }
+    with pytest.raises(ConfigError, match=f"type is '{kind}', and must be 'RowSparseSGD'"):
+        train(0, 1, str(tmp_path), **changes)
+
+
+def test_class_centres_may_be_left_out_of_clipping(tmp_path):
+    """The norm is that of the other parameters, and the centres' gradient is not scaled."""
+    ends = {}
+    for clipped in (True, False):
+        changes = {"model.head.clip_grad": clipped, "optim_wrapper.clip_grad.max_norm": 1e-9}
+        train(0, 1, str(tmp_path / str(clipped)), 2, **changes)
+        ends[clipped] = saved(tmp_path / str(clipped), 2)
+    start = ends[True]["head.weight"]
+    assert (ends[False]["momentum"].norm() / ends[True]["momentum"].norm()) > 100
+    assert (ends[False]["head.weight"] - start).norm() > 1e-3
+
+
+@pytest.mark.slow
+def test_sampled_classes_of_one_process_that_was_launched(rank_pool, tmp_path):
+    """DistributedDataParallel, which wraps the model, takes no sparse gradients."""
+    changes = {"model.head.sample_rate": 0.5}
+    (end,) = rank_pool(1).run(_train, 1, str(tmp_path), 2, changes, True)
+    assert end["own"] == CLASSES
+    assert saved(tmp_path, 2)["head.weight"].shape == (CLASSES, 16)
+
+
+def test_accumulated_sparse_gradients(tmp_path):
+    changes = {"model.head.sample_rate": 0.5, "optim_wrapper.accumulative_counts": 2}
+    train(0, 1, str(tmp_path), **changes)
+    assert saved(tmp_path)["head.weight"].isfinite().all()
+
+
+def _train(
+    rank: int, ranks: int, work_dir: str, iterations: int, changes: dict, launched: bool = False
+) -> dict:
+    return train(rank, ranks, work_dir, iterations, launched, **changes)
 
 
 @pytest.mark.slow

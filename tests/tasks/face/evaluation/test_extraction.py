@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from mmengine.registry import MODELS
 
 import tasks.face.evaluation  # noqa: F401
 from tasks.face.evaluation.extraction import extraction_options
@@ -57,7 +56,6 @@ def test_data_and_evaluator_take_the_place_of_the_configs(cfg):
         force=True,
     )
     assert found.face_data == {}
-    assert found.model.head == dict(type="NoClassifier")
     assert found.default_hooks.logger == dict(type="LoggerHook", interval=10)
 
 
@@ -75,7 +73,3 @@ def test_a_config_without_evaluation_and_of_another_model():
     assert cfg.test_dataloader.collate_fn == dict(type="face_collate")
     assert cfg.model.head == dict(type="Part")
     assert "face_data" not in cfg
-
-
-def test_no_classifier_has_no_weights():
-    assert not MODELS.build(dict(type="NoClassifier")).state_dict()
