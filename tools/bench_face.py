@@ -64,10 +64,12 @@ def parse_args() -> argparse.Namespace:
     classes.add_argument("--classes", type=_count, default=1_000_000, metavar="N", help="in all")
     classes.add_argument("--dim", type=_count, default=512, metavar="N", help="of an embedding")
     classes.add_argument("--batch-size", type=_count, default=128, metavar="N", help="in all")
-    classes.add_argument("--ranks", type=_count, default=2, metavar="N", help="that share classes")
+    classes.add_argument(
+        "--ranks", type=_count, metavar="N", help="that share classes; else 2, or the only GPU"
+    )
     classes.add_argument("--sample-rate", type=float, default=0.1, help="of sampled classes")
     classes.add_argument("--steps", type=_count, default=3, metavar="N", help="timed in a round")
-    classes.add_argument("--device", default=DEVICE, help="cpu or cuda")
+    classes.add_argument("--device", choices=("cpu", "cuda"), default=DEVICE, help="of all ranks")
     matches = parts.add_parser("megaface", help="the matching of MegaFace", **shared)
     matches.add_argument("--probes", type=_several, default=1000, metavar="N", help="images")
     matches.add_argument(
@@ -78,7 +80,10 @@ def parse_args() -> argparse.Namespace:
     matches.add_argument("--device", default=DEVICE, help="cpu or cuda")
     for part in (images, classes):
         part.add_argument("--rounds", type=_count, default=3, metavar="N", help="of all in turn")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if getattr(args, "device", "cpu").startswith("cuda") and not torch.cuda.is_available():
+        parser.error(f"--device {args.device}: torch finds no GPU on this machine")
+    return args
 
 
 def _print(table: Table) -> None:
@@ -100,8 +105,9 @@ def bench_head(args: argparse.Namespace) -> None:
     plain = head.Variant("plain softmax", None)
     variants = [plain, head.Variant("PartialFC", 1.0)]
     variants.append(head.Variant(f"PartialFC, sample_rate={args.sample_rate:g}", args.sample_rate))
-    if args.ranks > 1:
-        variants.append(head.Variant(f"PartialFC on {args.ranks} ranks", 1.0, args.ranks))
+    ranks = args.ranks or head.usual_ranks(args.device)
+    if ranks > 1:
+        variants.append(head.Variant(f"PartialFC on {ranks} ranks", 1.0, ranks))
     costs = head.measure(
         variants,
         args.classes,
@@ -117,9 +123,10 @@ def bench_head(args: argparse.Namespace) -> None:
         memory = statistics.median(cost.peak_bytes for cost in found)
         pairs = list(zip(found, costs[plain], strict=True))
         time_ratio = statistics.median(a.seconds / b.seconds for a, b in pairs)
-        memory_ratio = statistics.median(a.peak_bytes / b.peak_bytes for a, b in pairs)
+        ratios = [a.peak_bytes / b.peak_bytes for a, b in pairs if b.peak_bytes]
+        memory_ratio = f"{statistics.median(ratios):.2f}" if ratios else "-"  # too small to see
         figures = (f"{seconds:.3f}", f"{time_ratio:.2f}", f"{memory / 2**30:.2f}")
-        table.add_row(variant.title, *figures, f"{memory_ratio:.2f}")
+        table.add_row(variant.title, *figures, memory_ratio)
     print(f"{args.classes:,} classes, {args.batch_size} embeddings of {args.dim} numbers in all")
     _print(table)
 

@@ -92,8 +92,7 @@ def run(args: argparse.Namespace) -> None:
     """Measure, and print the results in one of the processes."""
     processes.start(args.launcher)
     device = args.device or get_device()
-    if device.startswith("cuda"):
-        megaface.open_group(args.launcher)
+    megaface.open_group(args.launcher)
     text = megaface.run(
         megaface.Request(
             probes=args.probes,

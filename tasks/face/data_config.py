@@ -56,8 +56,9 @@ def face_data(cfg: Config) -> None:
     root = given["root"]
     validation = _validation(root, given)
     count = given.get("num_classes")
-    training = _training(root, given, required=count is None)
-    if count is None:
+    by_hand = count is not None
+    training = _training(root, given, required=not by_hand)
+    if not by_hand:
         count = _count(training)
     head = cfg.get("model", {}).get("head")
     if not isinstance(head, dict) or "num_classes" not in head:
@@ -65,7 +66,8 @@ def face_data(cfg: Config) -> None:
     head["num_classes"] = count
     if training:
         for loader in _training_loaders(cfg):
-            _replace(loader, training | {"num_classes": count})
+            # A number that the data say is left to them, so that messages name its source.
+            _replace(loader, training | ({"num_classes": count} if by_hand else {}))
     for split in _EVALUATIONS:
         loader = cfg.get(f"{split}_dataloader")
         if validation is None:
@@ -84,8 +86,9 @@ def _training_loaders(cfg: Config) -> Iterator[dict]:
         cfg.train_dataloader = copy.deepcopy(cfg.train_dataloader)
         yield cfg.train_dataloader
     for hook in cfg.get("custom_hooks") or []:
-        if (hook.get("dataloader") or {}).get("dataset") is not None:
-            hook["dataloader"] = copy.deepcopy(hook["dataloader"])
+        loader = hook.get("dataloader") if isinstance(hook, dict) else None
+        if isinstance(loader, dict) and loader.get("dataset") is not None:
+            hook["dataloader"] = copy.deepcopy(loader)
             yield hook["dataloader"]
 
 

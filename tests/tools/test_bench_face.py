@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tasks.face.speed import head
+
 TOOL = Path(__file__).parents[2] / "tools" / "bench_face.py"
 
 
@@ -23,7 +25,7 @@ def rows(out: str) -> list[list[str]]:
     return [
         line.strip().split("  ")
         for line in out.splitlines()
-        if re.search(r"\d\.\d\d$", line.strip())
+        if re.search(r" (\d+\.\d\d|-)$", line.strip())
     ]
 
 
@@ -65,6 +67,32 @@ def test_head(monkeypatch, capsys):
     ]
 
 
+def test_memory_too_small_to_see(monkeypatch, capsys):
+    def measured(variants, *_, **__):
+        return {variant: [head.Cost(0.5, 0)] for variant in variants}
+
+    monkeypatch.setattr(head, "measure", measured)
+    assert not run(monkeypatch, "head", "--device", "cpu", "--ranks", 1)
+    assert [row[-1].strip() for row in rows(capsys.readouterr().out)] == ["-"] * 3
+
+
+@pytest.mark.parametrize(("gpus", "ranks"), [(1, 1), (2, 2), (4, 2)])
+def test_usual_ranks(monkeypatch, gpus, ranks):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    assert (head.usual_ranks("cuda"), head.usual_ranks("cpu")) == (ranks, 2)
+
+
+def test_too_many_ranks(monkeypatch, capsys):
+    assert run(monkeypatch, "head", "--device", "cpu", "--batch-size", 3, "--ranks", 4) == 2
+    assert "error: 3 embeddings are too few for 4 ranks" in capsys.readouterr().err
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(head.HeadBenchError, match="2 ranks on 1 GPUs: every rank needs its own"):
+        head.measure([head.Variant("", 1.0, 2)], 10, device="cuda")
+
+
 def test_bad_arguments(monkeypatch, capsys):
     assert run(monkeypatch, "megaface", "--probes", 1) == 2
     assert "'1' is not a whole number from 2 on" in capsys.readouterr().err
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert run(monkeypatch, "head", "--device", "cuda") == 2
+    assert "--device cuda: torch finds no GPU" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,9 +32,11 @@ class Done:
 def command(tmp_path, monkeypatch, capsys) -> Callable[..., Done]:
     """Runs the command in `tmp_path`, in this process."""
 
-    def run(*arguments: object) -> Done:
+    def run(*arguments: object, environment: Mapping[str, str] | None = None) -> Done:
         monkeypatch.chdir(tmp_path)
         monkeypatch.delenv("RANK", raising=False)
+        for name, value in (environment or {}).items():
+            monkeypatch.setenv(name, value)
         monkeypatch.setattr(sys, "argv", [str(TOOL), *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
             runpy.run_path(str(TOOL), run_name="__main__")
@@ -132,6 +134,18 @@ def test_mistakes(command, folders, tmp_path):
         assert message in done.err
         assert done.out == ""
     assert not list(tmp_path.rglob("results.json"))
+
+
+def test_processes_on_the_cpu_of_a_machine_with_a_gpu(command, folders, monkeypatch):
+    opened = []
+    monkeypatch.setattr("normlib.openmmlab.processes.get_device", lambda: "cuda")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("tasks.face.evaluation.megaface.run.open_group", opened.append)
+    place = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
+    place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+    options = ("--launcher", "pytorch", "--device", "cpu")
+    done = command(*folders, *options, environment=place)
+    assert (done.status, opened) == (0, ["pytorch"]), done.err
 
 
 @pytest.mark.slow

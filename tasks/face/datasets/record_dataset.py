@@ -21,7 +21,7 @@ class FaceRecordDataset(FaceImages):
     """Images of faces in a file of records (`train.rec`) with the identity of each.
 
     Beside it may be `property`, which says how many identities there are, and `classes.txt` with a
-    name a line.
+    name a line; identities beyond its lines are named by their numbers.
 
     Args:
         rec: The file of records.
@@ -32,7 +32,8 @@ class FaceRecordDataset(FaceImages):
             takes the place of each. More of them are an error.
 
     Raises:
-        DatasetError: A file is missing or damaged, or a label is beyond the classes.
+        DatasetError: A file is missing or damaged, a label is beyond the classes, or there are more
+            names than classes.
     """
 
     def __init__(
@@ -70,11 +71,12 @@ def _class_names(rec: str, num_classes: int) -> tuple[str, ...] | None:
     path = os.path.join(os.path.dirname(rec), "classes.txt")
     if not os.path.isfile(path):
         return None
-    with open(path, encoding="utf-8") as file:
-        names = tuple(file.read().splitlines())
-    if len(names) != num_classes:
+    # The names are those of folders, which may hold other separators of lines.
+    with open(path, encoding="utf-8", newline="\n") as file:
+        names = tuple(line.rstrip("\r\n") for line in file)
+    if len(names) > num_classes:
         raise DatasetError(
             f"{path} has {len(names)} lines, {rec} {num_classes} classes; it has the name of one "
             "class a line, or does not exist"
         )
-    return names
+    return (*names, *map(str, range(len(names), num_classes)))

@@ -40,8 +40,9 @@ class VerificationDataset(Dataset):
 
     Attributes:
         metainfo: Under "sets", by name, dicts of "pairs", indices of the images of each pair in the
-            data set, int64 of shape (pairs, 2), and "same", whether they show one person, bool of
-            shape (pairs,). Under "classes" the kinds of pairs that `examine` counts.
+            data set, int64 of shape (pairs, 2), "same", whether they show one person, bool of
+            shape (pairs,), and "file", the path of the set. Under "classes" the kinds of pairs that
+            `examine` counts.
         label_unit: What `examine` counts, each pair at its first image.
 
     Raises:
@@ -61,7 +62,7 @@ class VerificationDataset(Dataset):
         folder = os.path.join(data_root, data_prefix)
         self._sources: list[tuple[str, EncodedImages | np.ndarray]] = []
         self._starts = [0]
-        sets: dict[str, dict[str, np.ndarray]] = {}
+        sets: dict[str, dict[str, Any]] = {}
         files = [(os.path.splitext(os.path.basename(path))[0], path, True) for path in bins]
         files += [(name, path, False) for name, path in (pairs or {}).items()]
         if not files:
@@ -80,7 +81,7 @@ class VerificationDataset(Dataset):
                 paths = [os.fsencode(os.path.join(folder, image)) for image in images]
                 self._sources.append((path, np.array(paths)))
             self._starts.append(start + len(images))
-            sets[name] = {"pairs": indices + start, "same": same}
+            sets[name] = {"pairs": indices + start, "same": same, "file": str(path)}
             print_log(
                 f"{path}: {len(images):,} images, {len(same):,} pairs, {int(same.sum()):,} of one "
                 "person",

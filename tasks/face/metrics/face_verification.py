@@ -30,8 +30,9 @@ class FaceVerification(BaseMetric):
     """Accuracy by folds, and true accepts at rates of false ones, of the sets of a data set.
 
     The data set's `metainfo["sets"]` holds, by name, `pairs` (int64 of shape (P, 2), indices of
-    images) and `same` (bool of shape (P,)). Of a set `lfw` are reported, in per cent,
-    `lfw/accuracy` and `lfw/accuracy_std` (mean and standard deviation over the folds, see
+    images) and `same` (bool of shape (P,)), and may hold `file`, a path for messages. Of a set
+    `lfw` are reported, in per cent, `lfw/accuracy` and `lfw/accuracy_std` (mean and standard
+    deviation over the folds, see
     :func:`~tasks.face.evaluation.verification.ten_fold_accuracy`) and `lfw/tar@far=1e-04` for every
     FAR that its impostor pairs can measure; of several sets `mean/accuracy` besides.
 
@@ -122,7 +123,7 @@ class FaceVerification(BaseMetric):
         return metrics
 
     @property
-    def _sets(self) -> Mapping[str, Mapping[str, np.ndarray]]:
+    def _sets(self) -> Mapping[str, Mapping[str, Any]]:
         sets = (self.dataset_meta or {}).get("sets")
         if not sets:
             raise VerificationError(
@@ -173,7 +174,8 @@ class FaceVerification(BaseMetric):
         """Which image it is, by the first pair that it belongs to."""
         for name, chosen in self._sets.items():
             for pair, place in itertools.islice(np.argwhere(chosen["pairs"] == index), 1):
-                return f"image {index} (set {name}, pair {pair}, image {place + 1} of 2)"
+                source = f"{chosen['file']}, " if "file" in chosen else ""
+                return f"image {index} ({source}set {name}, pair {pair}, image {place + 1} of 2)"
         return f"image {index} (of no set)"
 
     def _tell(self, unmeasured: Mapping[str, int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import statistics
 import tempfile
@@ -20,6 +21,7 @@ from tasks.face.losses import ArcFace, margin_softmax_loss
 from tasks.face.models import PartialFC
 from tasks.face.optimizers import RowSparseSGD
 
+RANKS = 2
 Step = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -52,6 +54,15 @@ class Cost:
     peak_bytes: int
 
 
+class HeadBenchError(ValueError):
+    """What is to be measured does not fit this machine, or itself."""
+
+
+def usual_ranks(device: str) -> int:
+    """Ranks to measure unless others are asked for: 2, but no more than there are GPUs."""
+    return RANKS if device == "cpu" else max(1, min(RANKS, torch.cuda.device_count()))
+
+
 def measure(
     variants: list[Variant],
     classes: int,
@@ -72,8 +83,22 @@ def measure(
         steps: Timed steps of each process, after one that is not.
         rounds: How often all variants take their turn.
         threads: Of each process, shared by its ranks; None for torch's choice.
-        device: `'cpu'` or `'cuda'`.
+        device: `'cpu'` or `'cuda'`, of which every rank has its own.
+
+    Raises:
+        HeadBenchError: There are fewer GPUs or fewer embeddings than ranks.
     """
+    ranks = max(variant.ranks for variant in variants)
+    if batch < ranks:
+        raise HeadBenchError(
+            f"{batch} embeddings are too few for {ranks} ranks, which share them: take a batch of "
+            f"{ranks} or more, or fewer ranks"
+        )
+    if device == "cuda" and ranks > torch.cuda.device_count():
+        raise HeadBenchError(
+            f"{ranks} ranks on {torch.cuda.device_count()} GPUs: every rank needs its own; take "
+            "fewer ranks, or the device cpu"
+        )
     costs: dict[Variant, list[Cost]] = {variant: [] for variant in variants}
     for _ in range(rounds):
         for variant in variants:
@@ -147,6 +172,10 @@ def _plain_loss(centres: Tensor, margin: nn.Module, embeddings: Tensor, labels: 
 def _peak(device: str) -> int:
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
+    # Not ru_maxrss, which a process that another one has started takes over from it.
+    status = Path("/proc/self/status")
+    if status.exists() and (found := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
+        return int(found[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

@@ -121,6 +121,20 @@ class TestTraining:
         assert cfg.custom_hooks[0].dataloader.dataset.rec == f"{root}/train.rec"
         assert cfg.custom_hooks[0].dataloader.dataset.pipeline == VAL
 
+    def test_a_label_beyond_the_classes_of_the_file(self, root):
+        (root / "property").write_text("2,112,112")
+        cfg = apply(root=str(root))
+        assert cfg.model.head.num_classes == 2
+        with pytest.raises(DatasetError, match=r"label 2, but the file 'property' .* 2 classes"):
+            DATASETS.build(cfg.train_dataloader.dataset)
+
+    def test_hooks_that_are_no_dicts(self, root):
+        cfg = config(root=str(root))
+        cfg.custom_hooks = ["EMAHook", None, dict(type="Other", dataloader="x")]
+        before = list(cfg.custom_hooks)
+        FUNCTIONS.get("face_data")(cfg)
+        assert cfg.custom_hooks == before
+
     def test_only_to_evaluate(self, root):
         for name in ("train.rec", "train.idx", "property"):
             (root / name).unlink()

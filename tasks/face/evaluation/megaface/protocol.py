@@ -25,7 +25,12 @@ from fractions import Fraction
 import numpy as np
 import torch
 
-from tasks.face.evaluation.verification import OperatingPoint, VerificationError, tar_at_far
+from tasks.face.evaluation.verification import (
+    OperatingPoint,
+    VerificationError,
+    far_name,
+    tar_at_far,
+)
 
 from .matching import Matches, match
 from .pairs import GenuinePairs
@@ -132,7 +137,7 @@ def figures(result: SetResult) -> dict[str, float]:
     found = {f"rank{rank}": 100 * result.cmc[rank] for rank in (1, 10) if rank in result.cmc}
     for point in result.tars:
         if point.tar is not None:
-            found[f"tar@far={point.far:.0e}"] = 100 * point.tar
+            found[f"tar@far={far_name(point.far)}"] = 100 * point.tar
     return found
 
 

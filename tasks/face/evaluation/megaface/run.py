@@ -114,7 +114,7 @@ def make_folder(out: Path) -> None:
 
 
 def open_group(launcher: str) -> None:
-    """On GPUs, let processes find each other; little is exchanged, through the hosts' memory."""
+    """Open the process group, if none is open; little is exchanged, through the hosts' memory."""
     from mmengine.dist import init_dist, is_distributed
 
     if launcher != "none" and not is_distributed():

@@ -105,8 +105,11 @@ class TestLabels:
         rec = write_records((1, 1))
         (tmp_path / "classes.txt").write_text("ann\nbob\n")
         assert build(rec).metainfo["classes"] == ("ann", "bob")
-        (tmp_path / "classes.txt").write_text("ann\n")
-        with pytest.raises(DatasetError, match=r"classes\.txt has 1 lines, .* 2 classes"):
+        (tmp_path / "classes.txt").write_bytes("a\u2028n\x0bn\r\n".encode())
+        assert build(rec).metainfo["classes"] == ("a\u2028n\x0bn", "1")
+        assert build(rec, num_classes=3).metainfo["classes"][1:] == ("1", "2")
+        (tmp_path / "classes.txt").write_text("ann\nbob\ncid")
+        with pytest.raises(DatasetError, match=r"classes\.txt has 3 lines, .* 2 classes"):
             build(rec)
 
 

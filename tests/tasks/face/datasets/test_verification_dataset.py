@@ -67,6 +67,8 @@ class TestSets:
         )
         dataset = build(root, bins=["lfw.bin"], pairs=dict(mine="pairs.tsv"))
         assert list(sets(dataset)) == ["lfw", "mine"]
+        files = [found["file"] for found in dataset.metainfo["sets"].values()]
+        assert files == [f"{root}/lfw.bin", f"{root}/pairs.tsv"]
         assert sets(dataset)["mine"] == ([[6, 7], [8, 6]], [False, True])
         assert len(dataset) == 9  # an image of two pairs is there once
         assert [shade(dataset[n]["inputs"]) for n in (6, 7, 8)] == [1, 1, 3]

@@ -117,6 +117,11 @@ def test_not_a_number():
     place = r"image 11 \(set b, pair 1, image 2 of 2\)"
     with pytest.raises(VerificationError, match=f"the embedding of {place} holds NaN"):
         evaluate(build(), given)
+    sets = two_sets()
+    sets["b"]["file"] = "data/b.bin"
+    place = r"image 11 \(data/b\.bin, set b, pair 1, image 2 of 2\)"
+    with pytest.raises(VerificationError, match=f"the embedding of {place} holds NaN"):
+        evaluate(build(sets), given)
 
 
 def test_missing_and_double_images():

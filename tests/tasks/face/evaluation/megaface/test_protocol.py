@@ -9,7 +9,7 @@ from tasks.face.evaluation.megaface.lists import ProbeList
 from tasks.face.evaluation.megaface.probes import Probes
 from tasks.face.evaluation.megaface.rows import UnitRows
 from tasks.face.evaluation.megaface.sets import DistractorSet, chains, first_rows, segments
-from tasks.face.evaluation.verification import VerificationError
+from tasks.face.evaluation.verification import VerificationError, far_name
 
 
 def at(*cosines):
@@ -63,8 +63,18 @@ def test_verification_by_hand(scene, far, tar):
     (result,) = megaface.evaluate(Probes.of(features), distractors, sets, [far])
     assert result.tars[0].tar == tar
     found = megaface.metrics([result])
-    assert found.get(f"tar@far={far:.0e}") == (None if tar is None else 100 * tar)
+    assert found.get(f"tar@far={far_name(far)}") == (None if tar is None else 100 * tar)
     assert all(1 / 32 <= point.far <= far for point in result.curve)
+
+
+def test_rates_of_like_size_have_names_of_their_own(scene):
+    features, distractors = scene
+    sets = first_rows(np.arange(8), [8], "others")
+    (result,) = megaface.evaluate(Probes.of(features), distractors, sets, [0.15, 0.2, 0.04])
+    found = megaface.figures(result)
+    names = {name for name in found if name.startswith("tar")}
+    assert names == {"tar@far=1.5e-01", "tar@far=2e-01", "tar@far=4e-02"}
+    assert (found["tar@far=4e-02"], found["tar@far=2e-01"]) == (0, 100)
 
 
 def test_ranks_beyond_the_first():
