@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -39,6 +39,7 @@ class Task:
         configs: By model.
         pretrained: Whether the models start from the pretrained backbones; else from scratch.
         options: Of every training, beyond what the configs say.
+        norm_options: Further ones of the trainings with a norm.
     """
 
     title: str
@@ -47,6 +48,7 @@ class Task:
     configs: dict[str, str]
     pretrained: bool = True
     options: tuple[str, ...] = ()
+    norm_options: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 CLASSIFICATION = Task(
@@ -78,6 +80,7 @@ FACE = Task(
     {"IR-ResNet-18": "configs/face/toy/arcface_ir18_toy.py"},
     pretrained=False,
     options=("train_cfg.max_epochs=1", "train_cfg.val_interval=1"),
+    norm_options={"GN": ("norm_cfg.num_groups=4",)},
 )
 TASKS = (CLASSIFICATION, DETECTION, SEGMENTATION, FACE)
 _SWITCHES = {"faces": "face_data"}
@@ -142,7 +145,8 @@ def plan(
         work_dir = out / f"{Path(task.configs[model]).stem}_{norm.lower()}"
         switch = _SWITCHES.get(task.data, f"{task.data}_data")
         data = f"{switch}.root={out / f'toy_{task.data}'}"
-        return Run(task, model, norm, work_dir, (data, *options, *(short or task.options)))
+        own = (*task.norm_options.get(norm, ()), *(short or task.options))
+        return Run(task, model, norm, work_dir, (data, *options, *own))
 
     pretrainings = {
         norm: run(CLASSIFICATION, "ResNet-18", norm)

@@ -4,6 +4,7 @@ Command: tools/dist_train.sh configs/face/toy/arcface_ir18_toy.py 2
 Hardware: 2 processes, 32 images each, on 2 CPU cores or on GPUs
 Data: python tools/make_toy_data.py faces data/toy_faces
 Weights: none, trained from scratch
+Options: norm_cfg.type=BN, SN, SyncSN, SSN, SyncSSN; norm_cfg.type=GN norm_cfg.num_groups=4
 """
 
 _base_ = [
