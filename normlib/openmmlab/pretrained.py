@@ -173,7 +173,7 @@ def load_weights(
 
     tolerated = [key for key in module.state_dict() if allowed(key)]
     misfits = [
-        text.strip()
+        text.strip().rstrip(".")
         for text in misfits
         if not any(f"size mismatch for {key}:" in text for key in tolerated)
     ]
