@@ -39,6 +39,48 @@ def replacing(path: Path) -> Iterator[Path]:
         scratch.replace(path)
 
 
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """An empty folder to fill, which takes the place of ``path`` unless an error leaves the block.
+
+    Args:
+        path: The folder that is to be whole or as it was; missing folders above it are made.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        dir=path.parent, prefix=f".{path.name}.partial-", ignore_cleanup_errors=True
+    ) as scratch:
+        whole = Path(scratch, "new")
+        whole.mkdir()
+        yield whole
+        put_in_place(whole, path, Path(scratch, "old"))
+
+
+def put_in_place(folder: Path, path: Path, aside: Path) -> None:
+    """Rename a folder; what stands in its place is put aside first, and back if that fails.
+
+    Args:
+        folder: The new folder, on the same file system as ``path``.
+        path: Its place.
+        aside: Where an old folder goes, for the caller to remove.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+    replaced = os.path.lexists(path)
+    if replaced:
+        path.rename(aside)
+    try:
+        folder.rename(path)
+    except OSError:
+        if replaced:
+            aside.rename(path)
+        raise
+
+
 def check_output(path: Path, force: bool = False) -> None:
     """Refuse, before any work is done, an output that could not be written.
 

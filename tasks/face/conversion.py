@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from normlib.checkpoint.saving import replacing_folder
 from tasks.data_checks import DatasetError
 from tasks.image_classes import read_class_folders
 
@@ -65,7 +63,7 @@ def folder_to_records(
     found = read_class_folders(str(folder), "face_data")
     names, count = found.classes or (), len(found.paths)
     ends = np.searchsorted(found.labels, np.arange(len(names)), side="right")
-    with _whole_folder(out) as scratch:
+    with replacing_folder(out) as scratch:
         with RecordWriter(scratch / "train.rec") as writer:
             first = count + 1
             writer.write(0, [first, first + len(names)], b"")
@@ -118,7 +116,7 @@ def records_to_folder(
     made = set()
     keys = [dataset.key(index) for index in range(len(dataset))]
     digits = len(str(max(keys)))
-    with _whole_folder(out) as scratch:
+    with replacing_folder(out) as scratch:
         for index, key in enumerate(keys):
             content = dataset.encoded(index).tobytes()
             suffix = _suffix(content)
@@ -184,19 +182,3 @@ def _made_folder(out: Path) -> bool:
         path.is_dir() and all(_KEY_FILE.fullmatch(inner.name) for inner in path.iterdir())
         for path in out.iterdir()
     )
-
-
-@contextmanager
-def _whole_folder(out: Path) -> Iterator[Path]:
-    """An empty folder to fill, which takes the place of `out` unless an error leaves the block."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
-    try:
-        whole = partial / "new"
-        whole.mkdir()
-        yield whole
-        if out.exists():
-            out.rename(partial / "old")
-        whole.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+from normlib.checkpoint.saving import replacing_folder
 
 MANIFEST = "toy_data.json"
 
@@ -74,17 +74,8 @@ def publish(
     replace = force and _read_manifest(folder) is not None
     if not replace and _is_up_to_date(folder, parameters):
         return False
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
-    try:
-        whole = partial / "new"
-        whole.mkdir()
+    with replacing_folder(folder) as whole:
         generate(whole)
         manifest = {"parameters": parameters, "files": _sizes(whole)}
         (whole / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        if replace:
-            folder.rename(partial / "old")
-        whole.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return True

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from normlib.checkpoint.saving import put_in_place
 from tasks.data_checks import DatasetError
 
 from .embedding_folder import ABOUT, EMBEDDINGS, NAMES, TEXT
@@ -174,9 +175,7 @@ def publish(
         (scratch / EMBEDDINGS).rename(whole / EMBEDDINGS)
         (whole / NAMES).write_text("".join(f"{name}\n" for name in names), newline="\n", **TEXT)
         (whole / ABOUT).write_text(json.dumps(about, indent=1) + "\n", **TEXT)
-        if os.path.lexists(path):
-            path.rename(scratch / "old")
-        whole.rename(path)
+        put_in_place(whole, path, scratch / "old")
     except OSError as error:
         raise EmbeddingOutputError(f"{path} cannot be written: {error}") from error
 

@@ -31,23 +31,29 @@ class BatchMemory:
 
     It has to be made before they are forked. Address space is reserved; pages are taken as they are
     used. A worker without a free slot, one of many or a spawned one, gets none.
+
+    Args:
+        slots: Whether there are any.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, slots: bool = True) -> None:
         self._number = next(_numbers)
         self._map: mmap.mmap | None = None
         self._taken = 0
+        self._free: list[Any] = []
+        _memories[self._number] = self
+        if not slots:
+            return
         try:
             context = multiprocessing.get_context("fork")
-            self._free = [context.Semaphore(_SLOTS) for _ in range(_WORKERS)]
             self._map = mmap.mmap(-1, _WORKERS * _SLOTS * _SLOT_BYTES)
+            self._free = [context.Semaphore(_SLOTS) for _ in range(_WORKERS)]
         except (OSError, ValueError):  # no room, or a system without them
-            self._free = []
-        _memories[self._number] = self
+            pass
 
     def __reduce__(self) -> tuple[Any, ...]:
         # What a spawned worker writes could not be seen here.
-        return _without_slots, ()
+        return BatchMemory, (False,)
 
     def take(self, shape: tuple[int, ...]) -> Slot | None:
         """A slot for a batch, if this process is a worker and has one that is free.
@@ -100,9 +106,3 @@ def _as_tensor(number: int, worker: int, place: int, shape: tuple[int, ...]) -> 
     np.copyto(images, memory.array(worker, place, shape))
     memory.give_back(worker)
     return torch.from_numpy(images).permute(0, 3, 1, 2)
-
-
-def _without_slots() -> BatchMemory:
-    memory = BatchMemory()
-    memory._free = []
-    return memory
