@@ -16,11 +16,21 @@ from normlib.checkpoint.saving import read_meta
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.pretrained import pretrained_configs
 
-_LOADERS = {"LoadImageFromFile": "BGR", "LoadImageChecked": "BGR", "LoadImageTensor": "RGB"}
+_LOADERS = {
+    "LoadImageFromFile": "BGR",
+    "LoadImageChecked": "BGR",
+    "LoadImageTensor": "RGB",
+    "DecodeFrames": "RGB",
+}
 _COLOURS = ("color", "color_ignore_orientation")
 # Transforms that leave pixels of another range than 0 to 255.
 _RESCALING = {"Normalize", "ToDtype", "ToTensor", "ConvertImageDtype"}
-_PREPROCESSORS = {"ImgDataPreprocessor", "DetDataPreprocessor", "SegDataPreProcessor"}
+_PREPROCESSORS = {
+    "ImgDataPreprocessor",
+    "DetDataPreprocessor",
+    "SegDataPreProcessor",
+    "ClipDataPreprocessor",
+}
 _MEAN_TOLERANCE = 1.5
 _STD_TOLERANCE = 0.02
 
@@ -30,10 +40,10 @@ def check_pixels(cfg: Config, pretrained: bool = True) -> None:
 
     Looked at are the checkpoints whose pixels are known by their name
     (:func:`normlib.checkpoint.known_pixels.pixels_of`) or recorded in the file, as
-    ``tools/convert_checkpoint.py`` does; the data preprocessors of mmengine, mmdet
-    and mmseg, and pipelines that load images with their transforms or with ``LoadImageTensor``.
-    Anything else passes. ``allow_other_pixels = True`` at the top level of the config turns the
-    error into a line of the log.
+    ``tools/convert_checkpoint.py`` does; the data preprocessors of mmengine, mmdet, mmseg and of
+    videos, and pipelines that load images with their transforms, with ``LoadImageTensor`` or, for
+    videos, with ``DecodeFrames``. Anything else passes. ``allow_other_pixels = True`` at the top
+    level of the config turns the error into a line of the log.
 
     Args:
         cfg: The config of the run.
@@ -116,7 +126,8 @@ def _loading(cfg: Config) -> tuple[str, str | None]:
             if _RESCALING & set(names):
                 return "", None
             for step, name in zip(steps, names, strict=True):
-                if name.startswith("Load") and "Annotation" not in name:
+                loads = name.startswith("Load") and "Annotation" not in name
+                if loads or name in _LOADERS:
                     coloured = step.get("color_type", "color") in _COLOURS
                     return name, _LOADERS.get(name) if coloured else None
     return "", None

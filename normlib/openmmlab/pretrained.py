@@ -177,6 +177,8 @@ def load_weights(
         for text in misfits
         if not any(f"size mismatch for {key}:" in text for key in tolerated)
     ]
+    others = [text for text in misfits if not text.startswith("size mismatch for ")]
+    misfits = [text for text in misfits if text not in others]
     missing = [key for key in incompatible[0].missing_keys if not allowed(key)]
     unused = incompatible[0].unexpected_keys
 
@@ -187,6 +189,7 @@ def load_weights(
         )
     if misfits:
         problems.append(f"{len(misfits)} have another shape: {_some(misfits, '; ')}")
+    problems += others
     deeper = [key for key in unused if not exact and _is_further_block(module, key)]
     deeper = [key for key in deeper if not any(p.search(key) for p in patterns)]
     if deeper:
@@ -197,15 +200,17 @@ def load_weights(
     if exact and unused:
         problems.append(f"{len(unused)} of the file are not in the model: {_some(unused)}")
     if problems:
-        advice = (
-            "to resume, the model must be the one that was saved"
-            if exact
-            else "take a file that fits the model's norm and depth, or name what may keep its "
-            "initial value in the config, e.g. allow_missing_weights = "
-            f"[{_pattern(missing or deeper, misfits)!r}]"
-            + (f" (the file also has {len(unused)} unused: {_some(unused, most=3)})" * bool(unused))
-            + "".join(f". {hint}" for hint in hints(module, state_dict, missing, misfits))
-        )
+        advice = "to resume, the model must be the one that was saved"
+        if not exact:
+            advice = "take a file that fits the model's norm and depth"
+            if missing or deeper or misfits:
+                advice += (
+                    ", or name what may keep its initial value in the config, e.g. "
+                    f"allow_missing_weights = [{_pattern(missing or deeper, misfits)!r}]"
+                )
+            if unused:
+                advice += f" (the file also has {len(unused)} unused: {_some(unused, most=3)})"
+            advice += "".join(f". {hint}" for hint in hints(module, state_dict, missing, misfits))
         raise CheckpointError(
             f"checkpoint {source} does not fit {type(module).__name__}: "
             f"{'; '.join(problems)}. Remedy: {advice}"

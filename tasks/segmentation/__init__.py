@@ -4,7 +4,9 @@ mmseg needs mmcv's operators: where mmcv has none, import `normlib.openmmlab` fi
 `custom_imports` of the configs do.
 """
 
-from . import backbone_weights, data_config, datasets, metrics, models, samplers, transforms
+from tasks import backbone_weights
+
+from . import data_config, datasets, metrics, models, samplers, transforms
 
 __all__ = [
     "backbone_weights",

@@ -44,13 +44,13 @@ class LinearClsHead(BaseModule):
                 raise ModelError(f"model.head.{name} is {value!r}; it must lie in [0, 1)")
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
-        self.pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(in_channels, num_classes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits of shape (N, classes) of a map of shape (N, C, H, W)."""
-        return self.fc(self.dropout(torch.flatten(self.pool(features), 1)))
+        """Logits of shape (N, classes) of a map of shape (N, C, H, W) or (N, C, T, H, W)."""
+        pool = F.adaptive_avg_pool3d if features.dim() == 5 else F.adaptive_avg_pool2d
+        return self.fc(self.dropout(torch.flatten(pool(features, 1), 1)))
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Cross entropy with class indices of shape (N,) or probabilities of shape (N, classes)."""

@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 
 import normlib.openmmlab  # noqa: F401  serves the operators that mmseg imports
-from tasks.segmentation.backbone_weights import backbone_weights
+from tasks.backbone_weights import backbone_weights
 
 RGB = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375], "bgr_to_rgb": True}
 DETECTRON = {"mean": [103.53, 116.28, 123.675], "std": [1.0, 1.0, 1.0], "bgr_to_rgb": False}

@@ -14,6 +14,7 @@ from normlib.checkpoint.pixel_format import RGB_STD
 # A norm without weights of its own starts from those of this one.
 _RELATIVES = {"SyncBN": "BN", "SyncSN": "SN", "SSN": "SN", "SyncSSN": "SN"}
 _PIXEL_KEYS = ("mean", "std", "bgr_to_rgb", "rgb_to_bgr")
+_TO = {"RGB": "bgr_to_rgb", "BGR": "rgb_to_bgr"}
 _CHOSEN = "chosen_by_norm"
 
 
@@ -27,8 +28,10 @@ def backbone_weights(cfg: Config) -> None:
     of SN. A backbone with an `init_cfg` keeps it.
 
     A data preprocessor without any of `mean`, `std`, `bgr_to_rgb` and `rgb_to_bgr` gets those of
-    the checkpoint, or ImageNet's usual ones where they are not known. Where `work_dir` is not set,
-    norm and pretraining take part in its name.
+    the checkpoint, or ImageNet's usual ones where they are not known; the images are loaded blue
+    first, unless its class has another `loaded_order`. Where `work_dir` is not set, norm,
+    pretraining and `batch_setting` take part in its name: in `config_rules` this rule stands before
+    `batch_setting`, which takes its key out.
 
     What was chosen is written down in the config, so that a saved one can be given another norm.
 
@@ -67,12 +70,13 @@ def backbone_weights(cfg: Config) -> None:
     preprocessor = model.get("data_preprocessor")
     if preprocessor is not None and not any(key in preprocessor for key in _PIXEL_KEYS):
         pixels = (checkpoint and pixels_of(checkpoint)) or RGB_STD
-        chosen.pixels = ConfigDict(
-            mean=list(pixels.mean), std=list(pixels.std), bgr_to_rgb=pixels.order == "RGB"
-        )
+        # The argument that turns the order which pixels are loaded in.
+        loaded = getattr(MODELS.get(preprocessor.type), "loaded_order", "BGR")
+        turn = {_TO[loaded[::-1]]: pixels.order != loaded}
+        chosen.pixels = ConfigDict(mean=list(pixels.mean), std=list(pixels.std), **turn)
         preprocessor.update(chosen.pixels)
     if cfg.get("work_dir") is None and cfg.filename:
-        words = (Path(cfg.filename).stem, norm.lower(), setting)
+        words = (Path(cfg.filename).stem, norm.lower(), setting, cfg.get("batch_setting"))
         chosen.work_dir = f"work_dirs/{'_'.join(word for word in words if word)}"
         cfg.work_dir = chosen.work_dir
     cfg[_CHOSEN] = chosen
