@@ -19,7 +19,7 @@ NOT_MEASURED = "not measured"
 _TO_ROOT = "../../"  # from tasks/<task>/README.md
 _METRICS = (
     *("box AP", "mask AP"),
-    *("top-1", "top-5"),
+    *("top-1", "top-5", "mean class accuracy", "test videos"),
     *("mIoU", "multi-scale mIoU"),
     *("MegaFace (Table IX)", "MegaFace (README)"),
     *("MegaFace rank-1", "MegaFace TAR@FAR 1e-6"),

@@ -2,7 +2,7 @@
 
 Command: tools/dist_train.sh configs/video/modern/i3d_r50-32x2_8xb8-100e_kinetics400.py 8
 Hardware: 8 GPUs, 8 clips each
-Published: top-1 73.47, top-5 91.27 (mmaction2, i3d_imagenet-pretrained-r50 32x2x1, BN)
+Published: top-1 73.47, top-5 91.27 (mmaction2, i3d_imagenet-pretrained-r50 32x2x1)
 Measured: not measured
 Weights: those of the norm, see tasks/video/README.md
 Options: norm_cfg.type=BN, SyncBN, SN, SyncSN, GN; batch_setting=8x4; model.backbone.with_cp=True

@@ -51,4 +51,4 @@ test_pipeline = [
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-custom_hooks = [dict(type="BatchAverageHook", num_batches=200)]
+custom_hooks = [dict(type="BatchAverageHook", num_batches=200, required=False)]

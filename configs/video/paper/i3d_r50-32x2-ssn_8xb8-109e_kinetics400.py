@@ -14,5 +14,5 @@ norm_cfg = dict(type="SSN")
 optim_wrapper = dict(paramwise_cfg=dict(control_lr_mult=0.1, control_clip_grad=1.0))
 custom_hooks = [
     dict(type="SparseScheduleHook"),
-    dict(type="BatchAverageHook", num_batches=200),
+    dict(type="BatchAverageHook", num_batches=200, required=False),
 ]

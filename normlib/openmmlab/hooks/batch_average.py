@@ -9,7 +9,11 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
-from normlib.checkpoint.batch_average import MOMENTUM_STATISTICS, swap_statistics
+from normlib.checkpoint.batch_average import (
+    MOMENTUM_STATISTICS,
+    BatchAverage,
+    swap_statistics,
+)
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.runner import bare_model
 from normlib.openmmlab.statistics_pass import StatisticsPass, check_num_batches
@@ -38,6 +42,8 @@ class BatchAverageHook(Hook):
         dataloader: Config of the data to feed. The authors take training images without
             augmentation: resized to 256, their centre of 224. By default the config's
             ``train_dataloader``, built once more.
+        required: Whether a model without batch statistics, such as one with GN, is an error; the
+            hook else says so in the log and does nothing, so that a config can name any norm.
 
     Raises:
         ConfigError: See :class:`normlib.openmmlab.statistics_pass.StatisticsPass`; or there is an
@@ -46,10 +52,16 @@ class BatchAverageHook(Hook):
 
     priority = "BELOW_NORMAL"
 
-    def __init__(self, num_batches: int = 200, dataloader: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        num_batches: int = 200,
+        dataloader: dict[str, Any] | None = None,
+        required: bool = True,
+    ) -> None:
         check_num_batches(num_batches, type(self).__name__)
         self.num_batches = num_batches
         self.dataloader = dataloader
+        self.required = required
         self._pass: StatisticsPass | None = None
         self._latest: tuple[int, dict[str, Tensor]] = -1, {}
         self._momentum: dict[str, Tensor] | None = None
@@ -63,6 +75,11 @@ class BatchAverageHook(Hook):
                 "last checkpoint with tools/batch_average.py"
             )
         self._latest = -1, {}
+        if not self.required and not _has_statistics(runner):
+            runner.logger.info(
+                f"{type(self).__name__}: the model has no batch statistics; nothing to average"
+            )
+            return
         self._pass = StatisticsPass(runner, self.num_batches, self.dataloader, type(self).__name__)
 
     def after_train_iter(
@@ -110,3 +127,11 @@ class BatchAverageHook(Hook):
         if self._pass is not None and self._latest[0] != iterations:
             self._latest = iterations, self._pass.run()
         return self._latest[1]
+
+
+def _has_statistics(runner: Runner) -> bool:
+    try:
+        BatchAverage(bare_model(runner.model))
+    except ValueError:
+        return False
+    return True

@@ -223,6 +223,13 @@ class TestErrors:
         with pytest.raises(ConfigError, match="BatchAverageHook: TinyModel has no norm"):
             runner.train()
 
+    def test_a_config_may_allow_a_model_without_layers(self, tmp_path):
+        runner, recorder = build(tmp_path, loop=epochs(1), norm="IN", hook=dict(required=False))
+        runner.hooks.remove(recorder)
+        runner.train()
+        assert "the model has no batch statistics; nothing to average" in log_of(runner)
+        assert MOMENTUM_STATISTICS not in load_file(tmp_path / "epoch_1.pth")
+
     def test_data_without_a_batch(self, tmp_path):
         data = dict(
             batch_size=9, drop_last=True, dataset=dict(type="TinyData", size=8), num_workers=0,
