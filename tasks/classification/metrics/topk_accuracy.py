@@ -9,9 +9,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
-
-class MetricError(ValueError):
-    """An argument of a metric in the config is out of range."""
+from tasks.class_ranks import class_places, read_topk
 
 
 @METRICS.register_module()
@@ -30,19 +28,13 @@ class TopKAccuracy(BaseMetric):
 
     def __init__(self, topk: Sequence[int] = (1, 5), **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not topk or not all(isinstance(k, int) and k >= 1 for k in topk):
-            raise MetricError(f"TopKAccuracy: topk is {topk!r}; it is a list of numbers from 1")
-        self.topk = tuple(topk)
+        self.topk = read_topk("TopKAccuracy", topk)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Take note of the place of the right class, 0 the best, for every image."""
         scores = torch.stack([sample["scores"] for sample in data_samples])
         labels = torch.stack([sample["label"] for sample in data_samples])
-        own = scores.gather(1, labels[:, None])
-        others = (scores >= own).sum(1) - 1
-        # A NaN compares with nothing; such an image is classified wrongly.
-        places = others.where(own.isfinite()[:, 0], scores.shape[1])
-        self.results += places.tolist()
+        self.results += class_places(scores, labels).tolist()
 
     def compute_metrics(self, results: list[int]) -> dict[str, float]:
         """Shares in per cent."""

@@ -1,0 +1,1 @@
+import normlib.openmmlab  # noqa: F401  (serves mmcv's operators before a test module imports mmdet)
