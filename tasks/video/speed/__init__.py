@@ -1,0 +1,1 @@
+"""What reading of training videos costs, beside a plain peer."""
