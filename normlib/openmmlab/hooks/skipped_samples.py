@@ -11,6 +11,10 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 _SHOWN = 3
+_METHODS = {
+    "skipped": "could not be decoded and {} skipped",
+    "incomplete": "could be decoded in part only and {} used",
+}
 
 
 @HOOKS.register_module()
@@ -19,19 +23,20 @@ class SkippedSamplesHook(Hook):
 
     A data set takes part by a method ``skipped() -> list[str]``, called in the main process, which
     names every such sample since the training began, once; it may lie inside others, which have it
-    as their ``dataset`` or in their ``datasets``. The line is logged after an epoch, and after the
-    training, where the samples are not those of the line before.
+    as their ``dataset`` or in their ``datasets``. A method ``incomplete() -> list[str]`` may name
+    those that were used although a part of them could not be decoded. The lines are logged after an
+    epoch, and after the training, where the samples are not those of the line before.
     """
 
     # Before the log and the checkpoint of the epoch.
     priority = "NORMAL"
 
     def __init__(self) -> None:
-        self._told: list[str] = []
+        self._told: dict[str, list[str]] = {}
 
     def before_train(self, runner: Runner) -> None:
         """Forget an earlier training."""
-        self._told = []
+        self._told = {}
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Log what was skipped."""
@@ -43,18 +48,23 @@ class SkippedSamplesHook(Hook):
 
     def _tell(self, runner: Runner) -> None:
         asked = list(_that_skip(runner.train_dataloader.dataset))
-        if not asked:
-            return
-        own = [name for dataset in asked for name in dataset.skipped()]
+        for method, what in _METHODS.items():
+            parts = [getattr(dataset, method) for dataset in asked if hasattr(dataset, method)]
+            if parts:
+                own = [name for part in parts for name in part()]
+                self._tell_one(runner, method, what, own)
+
+    def _tell_one(self, runner: Runner, method: str, what: str, own: list[str]) -> None:
         names = sorted({name for part in dist.all_gather_object(own) for name in part})
-        if not names or names == self._told:
+        if not names or names == self._told.get(method):
             return
-        self._told = names
+        self._told[method] = names
         many = len(names) > 1
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        what = what.format("were" if many else "was")
         runner.logger.warning(
-            f"{len(names)} training sample{'s' if many else ''} could not be decoded and "
-            f"{'were' if many else 'was'} skipped: {', '.join(names[:_SHOWN])}{more}"
+            f"{len(names)} training sample{'s' if many else ''} {what}: "
+            f"{', '.join(names[:_SHOWN])}{more}"
         )
 
 

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from tasks.classification.transforms import LoadImageTensor
 from tasks.data_checks import DatasetError
 from tasks.data_checks.sample import Sample
-from tasks.image_classes import read_class_folders, read_list_file
+from tasks.image_classes import check_same_classes, read_class_folders, read_list_file
 
 from .examination import draw_image, examine_image
 
@@ -103,10 +103,5 @@ class ImageClassDataset(Dataset):
                     f"{source} has the label {self._images.num_classes - 1}, but there are "
                     f"{len(classes)} classes, 0 to {len(classes) - 1}"
                 )
-        elif own != classes:
-            extra = [name for name in own if name not in classes]
-            absent = [name for name in classes if name not in own]
-            raise DatasetError(
-                f"{source} has other classes than the training data, or another order: only here "
-                f"{extra[:5]}, only there {absent[:5]} ({len(own)} against {len(classes)})"
-            )
+        else:
+            check_same_classes(source, own, classes)

@@ -41,6 +41,14 @@ class Damaged(TinyData):
 
 
 @DATASETS.register_module(force=True)
+class PartlyDamaged(Damaged):
+    """Uses its third sample although a part of it is damaged."""
+
+    def incomplete(self):
+        return ["record 2"]
+
+
+@DATASETS.register_module(force=True)
 class Twice(Dataset):
     """Another data set, as its `dataset`, or several."""
 
@@ -115,6 +123,16 @@ def test_through_other_data_sets(tmp_path):
     # Its log would have the same name if it started in the same second.
     lines, _ = train(tmp_path / "parts", dict(type="Twice", datasets=parts))
     assert lines == ["2 training samples could not be decoded and were skipped: record 1, record 3"]
+
+
+def test_samples_that_are_used_in_part(tmp_path):
+    lines, _ = train(tmp_path, dict(type="PartlyDamaged", broken=[1]))
+    assert lines == [
+        "1 training sample could not be decoded and was skipped: record 1",
+        "1 training sample could be decoded in part only and was used: record 2",
+    ]
+    lines, _ = train(tmp_path / "sound", dict(type="PartlyDamaged"))
+    assert lines == ["1 training sample could be decoded in part only and was used: record 2"]
 
 
 def lines_on_rank(rank, names):

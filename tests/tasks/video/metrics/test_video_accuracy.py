@@ -9,6 +9,9 @@ from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
 from mmengine.registry import METRICS
 
+import normlib.openmmlab  # noqa: F401  serves the operators that mmdet imports
+
+# isort: split
 import tasks.video.metrics  # noqa: F401
 from tasks.class_ranks import MetricError
 
