@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import sys
 from pathlib import Path
 
-from tasks.toy_data import ade20k, cityscapes, coco, faces, folder, imagenet
+from tasks.toy_data import ade20k, cityscapes, coco, faces, folder, imagenet, kinetics
 
 SETS = {
     "ade20k": (
@@ -61,13 +62,25 @@ SETS = {
             "size": "side, pixels",
         },
     ),
+    "kinetics": (
+        kinetics.KineticsToy,
+        kinetics.generate,
+        f"videos of {len(kinetics.CLASSES)} motions in class folders and CSV lists, as Kinetics'",
+        {
+            "train": "training videos of a class",
+            "val": "validation videos of a class",
+            "size": "height, pixels",
+            "frames": "of a video",
+        },
+    ),
 }
+_UNITS = {"kinetics": "videos"}  # "pictures" for the others
 
 
-def _show_progress(done: int, total: int) -> None:
+def _show_progress(unit: str, done: int, total: int) -> None:
     if sys.stderr.isatty():
         end = "\n" if done == total else ""
-        print(f"\r{done}/{total} pictures", end=end, file=sys.stderr, flush=True)
+        print(f"\r{done}/{total} {unit}", end=end, file=sys.stderr, flush=True)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -89,13 +102,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     args = _parse(arguments)
     parameters, generate, *_ = SETS[args.command]
+    unit = _UNITS.get(args.command, "pictures")
     names = [field.name for field in dataclasses.fields(parameters)]
     try:
         toy = parameters(**{name: getattr(args, name) for name in names})
         made = folder.publish(
             args.out,
             {"set": args.command} | dataclasses.asdict(toy),
-            lambda target: generate(target, toy, _show_progress),
+            lambda target: generate(target, toy, functools.partial(_show_progress, unit)),
             args.force,
         )
     except (ValueError, OSError) as error:
@@ -104,8 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
     state = "made" if made else "is there already, unchanged:"
     pictures = toy.pictures
     print(
-        f"{state} {args.out}: {pictures['train']} training and {pictures['val']} validation "
-        "pictures"
+        f"{state} {args.out}: {pictures['train']} training and {pictures['val']} validation {unit}"
     )
     return 0
 

@@ -66,6 +66,19 @@ def test_faces(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert (out / "toy.bin").is_file()
 
 
+def test_kinetics(tmp_path: Path) -> None:
+    out = tmp_path / "toy"
+    options = ("--train", 2, "--val", 1, "--size", 32, "--frames", 4)
+    made = _run("kinetics", out, *options)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout == f"made {out}: 16 training and 8 validation videos\n"
+    assert len(list(out.glob("train/*/*.mp4"))) == 16
+    assert len((out / "annotations" / "val.csv").read_text().splitlines()) == 9
+
+    again = _run("kinetics", out, *options)
+    assert again.stdout == made.stdout.replace("made", "is there already, unchanged:", 1)
+
+
 def test_wrong_arguments(tmp_path: Path) -> None:
     wrong = _run("coco", tmp_path / "toy", "--train", 0)
     assert wrong.returncode == 1
