@@ -82,7 +82,14 @@ FACE = Task(
     options=("train_cfg.max_epochs=1", "train_cfg.val_interval=1"),
     norm_options={"GN": ("norm_cfg.num_groups=4",)},
 )
-TASKS = (CLASSIFICATION, DETECTION, SEGMENTATION, FACE)
+VIDEO = Task(
+    "Motion in generated videos, from these backbones inflated",
+    "kinetics",
+    {"top-1 (%)": ("accuracy/top1", 1)},
+    {"I3D ResNet-18": "configs/video/toy/i3d_r18_toy.py"},
+    options=("train_cfg.max_epochs=6", "train_cfg.val_interval=6"),
+)
+TASKS = (CLASSIFICATION, DETECTION, SEGMENTATION, FACE, VIDEO)
 _SWITCHES = {"faces": "face_data"}
 
 
