@@ -59,6 +59,11 @@ class VideoRecognizer(BaseModel):
                 ``scores`` of shape (classes,), the softmax averaged over its views, and its
                 ``label``; ``'tensor'`` for logits of shape (clips, classes).
         """
+        if inputs.dim() != 6 and (mode != "tensor" or inputs.dim() != 5):
+            raise ModelError(
+                f"VideoRecognizer: inputs of shape {tuple(inputs.shape)}; it takes views of shape "
+                "(N, views, T, H, W, 3) or, for logits, normalised clips of shape (N, 3, T, H, W)"
+            )
         if mode == "loss":
             assert data_samples is not None
             return self.loss(inputs, data_samples)

@@ -99,3 +99,5 @@ def test_arguments_out_of_range():
         recognizer(max_testing_views=0)
     with pytest.raises(ValueError, match="mode is 'test'"):
         recognizer()(batch(1, 1)["inputs"], mode="test")
+    with pytest.raises(ModelError, match=r"inputs of shape \(2, 3, 8, 8\); it takes views"):
+        recognizer()(torch.zeros(2, 3, 8, 8))
