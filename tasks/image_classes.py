@@ -132,11 +132,11 @@ def _read_list_file(path: str, folder: str, state: tuple[int, int]) -> ImageClas
     labels: list[int] = []
     wrong = []
     for number, line in list_lines(path):
-        name, _, label = line.strip().rpartition(" ")
-        if not name or not label.isdecimal():
+        name, label = last_word(line)
+        if not name or not (label.isascii() and label.isdecimal()):
             wrong.append(f"line {number}: {line!r}")
         else:
-            paths.append(name.strip())
+            paths.append(name)
             labels.append(int(label))
     raise_if_any(path, found("lines are not of the form 'PATH LABEL' with a label from 0", wrong))
     if not paths:
@@ -171,11 +171,21 @@ def list_lines(path: str) -> list[tuple[int, str]]:
         DatasetError: It cannot be read, or is no text.
     """
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             lines = file.read().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"list file {path} cannot be read: {error}") from error
     return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def last_word(line: str) -> tuple[str, str]:
+    """What stands before the last word of a line, which may be nothing, and that word.
+
+    Args:
+        line: Words, set apart by spaces or tabs.
+    """
+    before, *last = line.rsplit(maxsplit=1) or [""]
+    return (before.strip(), last[0]) if last else ("", before)
 
 
 def classes_beside(path: str) -> tuple[str, ...] | None:

@@ -53,6 +53,7 @@ def load_config(
         cfg.merge_from_dict(options or {})
     except (KeyError, TypeError, IndexError, AssertionError) as error:
         raise ConfigError(f"--cfg-options do not fit {path}: {error}") from error
+    _drop_delete_marks(cfg._cfg_dict)
 
     with _naming(path):
         for name in cfg.get("config_rules") or []:
@@ -79,6 +80,16 @@ def load_config(
     if cfg.get("optim_wrapper"):
         cfg.optim_wrapper.setdefault("constructor", "SwitchNormOptimWrapperConstructor")
     return cfg
+
+
+def _drop_delete_marks(node: Any) -> None:
+    """Take out ``_delete_`` where there was nothing to delete: mmengine leaves it there."""
+    if isinstance(node, dict):
+        node.pop("_delete_", None)
+    children = node.values() if isinstance(node, dict) else node
+    if isinstance(node, dict | list | tuple):
+        for child in children:
+            _drop_delete_marks(child)
 
 
 def build_runner(cfg: Config, launcher: str = "none") -> Runner:

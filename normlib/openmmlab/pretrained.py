@@ -203,7 +203,7 @@ def load_weights(
         advice = "to resume, the model must be the one that was saved"
         if not exact:
             advice = "take a file that fits the model's norm and depth"
-            if missing or deeper or misfits:
+            if (missing or deeper or misfits) and not others:
                 advice += (
                     ", or name what may keep its initial value in the config, e.g. "
                     f"allow_missing_weights = [{_pattern(missing or deeper, misfits)!r}]"

@@ -218,6 +218,24 @@ def test_runs_with_other_norms_and_batches_go_to_other_folders():
     assert load(PAPER, work_dir="mine").work_dir == "mine"
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"type": "Pretrained", "checkpoint": "mine.pth", "prefix": "backbone."},
+        {"checkpoint": "mine.pth", "prefix": "backbone."},
+        {"_delete_": True, "type": "Pretrained", "checkpoint": "mine.pth", "prefix": "backbone."},
+    ],
+    ids=["whole", "path", "replaced"],
+)
+@pytest.mark.parametrize("path", [PAPER, TOY], ids=identify)
+def test_weights_of_your_own(path, options, monkeypatch):
+    monkeypatch.setattr(Path, "is_file", lambda _: True)
+    cfg = load(path, **{f"model.backbone.init_cfg.{key}": v for key, v in options.items()})
+    init_cfg = dict(cfg.model.backbone.init_cfg)
+    init_cfg.pop("allow_missing", None)
+    assert init_cfg == {"type": "Pretrained", "checkpoint": "mine.pth", "prefix": "backbone."}
+
+
 @pytest.mark.parametrize("norm", LAYERS)
 @pytest.mark.parametrize("path", [CONFIGS[0], PAPER, TOY], ids=identify)
 def test_every_norm_goes_throughout_and_trains(path, norm):

@@ -20,7 +20,7 @@ norm_cfg = dict(type="SN")
 backbone_weights = None
 kinetics_data = dict(root="data/toy_kinetics")
 model = dict(
-    backbone=dict(depth=18, base_channels=32, conv1_stride_t=2, init_cfg=None),
+    backbone=dict(depth=18, base_channels=32, conv1_stride_t=2),
     head=dict(in_channels=256, dropout=0.0),
 )
 

@@ -10,6 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from normlib.openmmlab.errors import TrainingError
+
 _SHOWN = 3
 _METHODS = {
     "skipped": "could not be decoded and {} skipped",
@@ -24,8 +26,12 @@ class SkippedSamplesHook(Hook):
     A data set takes part by a method ``skipped() -> list[str]``, called in the main process, which
     names every such sample since the training began, once; it may lie inside others, which have it
     as their ``dataset`` or in their ``datasets``. A method ``incomplete() -> list[str]`` may name
-    those that were used although a part of them could not be decoded. The lines are logged after an
-    epoch, and after the training, where the samples are not those of the line before.
+    those that were used although a part of them could not be decoded, and a number
+    ``most_skipped`` say how many may be skipped. The lines are logged after an epoch, and after the
+    training, where the samples are not those of the line before.
+
+    Raises:
+        TrainingError: More were skipped, by all ranks together.
     """
 
     # Before the log and the checkpoint of the epoch.
@@ -53,6 +59,13 @@ class SkippedSamplesHook(Hook):
             if parts:
                 own = [name for part in parts for name in part()]
                 self._tell_one(runner, method, what, own)
+        limits = [dataset.most_skipped for dataset in asked if hasattr(dataset, "most_skipped")]
+        count = len(self._told.get("skipped", ()))
+        if limits and len(limits) == len(asked) and count > sum(limits):
+            raise TrainingError(
+                f"{count} training samples could not be decoded, more than the {sum(limits)} that "
+                "the data set allows; tools/check_data.py says what is wrong with them"
+            )
 
     def _tell_one(self, runner: Runner, method: str, what: str, own: list[str]) -> None:
         names = sorted({name for part in dist.all_gather_object(own) for name in part})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +14,6 @@ from mmengine.logging import print_log
 from tasks.data_checks import DatasetError, found, raise_if_any
 
 UNKNOWN = -1
-_WARNING = 30
 _SHOWN = 3
 
 
@@ -64,8 +64,8 @@ def check_present(
         return
     if not allow_missing:
         text = (
-            f"of {total:,} videos that it lists are missing in {folder}; allow_missing=True leaves "
-            "such videos out"
+            f"of {total:,} videos that it lists are missing in {folder}; "
+            "kinetics_data.allow_missing=True leaves such videos out"
         )
         raise_if_any(source, found(text, described))
     if not count:
@@ -73,7 +73,7 @@ def check_present(
             f"{source}: none of the {total:,} videos that it lists is in {folder}, such as "
             f"{described[0]}; is that the folder they are relative to?"
         )
-    print_log(f"{count:,} of {total:,} videos of {source} are here", "current", _WARNING)
+    print_log(f"{count:,} of {total:,} videos of {source} are here", "current", logging.WARNING)
 
 
 def tell_duplicates(source: str, paths: np.ndarray) -> None:
@@ -92,5 +92,5 @@ def tell_duplicates(source: str, paths: np.ndarray) -> None:
         f"{source} names {len(twice):,} video{'s' if len(twice) > 1 else ''} more than once, each "
         f"time a sample: {shown}{more}",
         "current",
-        _WARNING,
+        logging.WARNING,
     )

@@ -14,6 +14,7 @@ from tasks.image_classes import (
     classes_beside,
     encoded,
     file_state,
+    last_word,
     list_lines,
     present_files,
 )
@@ -58,15 +59,14 @@ def _parse(path: str, state: tuple[int, int]) -> VideoList:
     numbers: list[tuple[int, int, int]] = []
     wrong = []
     for number, line in list_lines(path):
-        name, _, label = line.strip().rpartition(" ")
-        name = name.strip()
-        start, _, frames = name.rpartition(" ")
+        name, label = last_word(line)
+        start, frames = last_word(name)
         if not start or not _is_number(frames):
             start, frames = name, str(UNKNOWN)
         if not name or not _is_number(label):
             wrong.append(f"line {number}: {line!r}")
         else:
-            paths.append(start.strip().rstrip("/"))
+            paths.append(start.rstrip("/"))
             numbers.append((int(label), int(frames), number))
     raise_if_any(path, found(_FORM + _NO_CSV * path.endswith(".csv"), wrong))
     if not paths:
@@ -75,7 +75,7 @@ def _parse(path: str, state: tuple[int, int]) -> VideoList:
 
 
 def _is_number(text: str) -> bool:
-    return text.isdecimal() and len(text) < _DIGITS
+    return text.isascii() and text.isdecimal() and len(text) < _DIGITS
 
 
 def class_names(path: str, highest: int) -> tuple[str, ...]:

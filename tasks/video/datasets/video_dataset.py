@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -15,14 +16,12 @@ from torch.utils.data import Dataset
 from tasks.data_checks import DatasetError
 from tasks.data_checks.sample import Sample
 from tasks.video.decoding import VideoError
+from tasks.video.unreadable import UNREADABLE
 
 from .examination import draw_video, examine_video
 from .reading import read_videos
 from .shared_indices import SharedIndices
 from .stand_ins import stand_ins
-
-_WARNING = 30
-STAND_IN_LABEL = -1
 
 
 @DATASETS.register_module()
@@ -44,7 +43,8 @@ class VideoClassDataset(Dataset):
         test_mode: Whether this is for a test.
         allow_missing: Leave out videos of `ann_file` that are not there.
         max_unreadable: Share of the videos that may be unreadable in a training, from 0 to 1. With
-            a share above 0 one video always may.
+            a share above 0 one video always may. Each process counts for itself as it reads;
+            `SkippedSamplesHook` counts those of all after each epoch.
         allow_unreadable: Whether videos may be unreadable in a test.
 
     Raises:
@@ -96,6 +96,11 @@ class VideoClassDataset(Dataset):
         """The videos that could not be read and have been left out so far, in any worker."""
         return [self._videos.path(index) for index in self._unreadable]
 
+    @property
+    def most_skipped(self) -> int:
+        """How many videos may be unreadable in a training."""
+        return max(1, int(self.max_unreadable * len(self))) if self.max_unreadable else 0
+
     def incomplete(self) -> list[str]:
         """The videos used so far, in any worker, of which asked frames could not be decoded."""
         return [self._videos.path(index) for index in self._incomplete]
@@ -131,14 +136,15 @@ class VideoClassDataset(Dataset):
             except VideoError as error:
                 if not self.allow_unreadable:
                     raise DatasetError(
-                        f"{error}; allow_unreadable=True leaves such videos out of the evaluation"
+                        f"{error}; test_dataloader.dataset.allow_unreadable=True leaves such "
+                        "videos out of the evaluation"
                     ) from error
                 self._tell_left_out(index, error)
         for at in range(len(self)):
             if at in self._unreadable:
                 continue
             try:
-                return self._run(at, STAND_IN_LABEL)
+                return self._run(at, UNREADABLE)
             except VideoError as error:
                 self._tell_left_out(at, error)
         raise self._none_readable()
@@ -162,14 +168,14 @@ class VideoClassDataset(Dataset):
                 f"{path}: {lost} of the frames asked for cannot be decoded; the nearest others "
                 "stand in for them",
                 "current",
-                _WARNING,
+                logging.WARNING,
             )
         return results
 
     def _leave_out(self, index: int, error: VideoError) -> None:
         new = self._unreadable.add(index)
         count, total = len(self._unreadable), len(self)
-        allowed = self._allowed()
+        allowed = self.most_skipped
         if count > allowed:
             raise DatasetError(
                 f"{error}. With it {count:,} of {total:,} videos ({count / total:.2%}) cannot be "
@@ -177,15 +183,11 @@ class VideoClassDataset(Dataset):
             ) from error
         if new:
             text = f"{error}. Others take its place ({count:,} of at most {allowed:,})"
-            print_log(text, "current", _WARNING)
-
-    def _allowed(self) -> int:
-        """How many videos may be unreadable in a training."""
-        return max(1, int(self.max_unreadable * len(self))) if self.max_unreadable else 0
+            print_log(text, "current", logging.WARNING)
 
     def _tell_left_out(self, index: int, error: VideoError) -> None:
         if self._unreadable.add(index):
-            print_log(f"{error}. The evaluation leaves it out", "current", _WARNING)
+            print_log(f"{error}. The evaluation leaves it out", "current", logging.WARNING)
 
     def _none_readable(self) -> DatasetError:
         return DatasetError(f"{self._source}: none of {len(self):,} videos can be read")

@@ -35,7 +35,7 @@ class Decoder:
     def frames(
         self, runs: Collection[tuple[int, int]] | None = None, wanted: Collection[int] | None = None
     ) -> Iterator[tuple[int, av.VideoFrame]]:
-        """The frames that come out, with the numbers of their packets.
+        """The frames that come out undamaged, with the numbers of their packets.
 
         Args:
             runs: First and last packet of each; None for one run of all.
@@ -57,7 +57,9 @@ class Decoder:
             self.complaint = error.strerror or str(error)
             return
         for frame in frames:
-            if frame.pts is not None and 0 <= frame.pts < len(self._packets):
+            if frame.is_corrupt:
+                self.complaint = "damaged frames"
+            elif frame.pts is not None and 0 <= frame.pts < len(self._packets):
                 yield frame.pts, frame
 
 

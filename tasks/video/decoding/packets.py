@@ -44,8 +44,9 @@ def list_packets(
 ) -> Packets:
     """Read the packets of a stream from the current position to the end of the file.
 
-    A packet that the end of the file cuts off is left out, and so are empty ones, which repeat the
-    frame before. Where the file is damaged, reading goes on behind.
+    Packets that the container calls damaged are left out, as those mostly are that the end of the
+    file cuts off, and so are empty ones, which repeat the frame before. Where the file is damaged,
+    reading goes on behind.
 
     Args:
         container: The open file.

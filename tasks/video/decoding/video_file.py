@@ -34,8 +34,8 @@ class VideoFile:
 
     Frames that an edit list hides are not counted. Frames are turned as the file asks for, and
     scaled to the size in its head where it changes in mid-stream. A frame that does not decode is
-    stood in for by the nearest that does, and counted by `stood_in`; frames that the decoder mends
-    itself come as it gives them.
+    stood in for by the nearest that does, and counted by `stood_in`, and so is one that the decoder
+    calls damaged; of a damaged file, what it mends in silence may depend on where reading began.
 
     Implements :class:`~tasks.video.decoding.VideoReader`.
 

@@ -16,8 +16,7 @@ from mmengine.registry import METRICS
 from tasks.class_ranks import MetricError, class_places, read_topk
 from tasks.video.evaluation.confusion import NO_CLASS, Confusion, write_confusion_table
 from tasks.video.evaluation.confusion_plot import plot_confusion
-
-UNREADABLE = -1  # the label of a stand-in for a test video that could not be read
+from tasks.video.unreadable import UNREADABLE
 
 
 @METRICS.register_module()

@@ -95,7 +95,12 @@ class I3DResNet(ResNet):
             if count < 1:
                 raise ModelError(f"model.backbone.{name} is {count}; it must be 1 or more")
         norm_cfg = dict(norm_cfg or {"type": "BN"})
-        norm_cfg["type"] = _FOR_CLIPS.get(norm_cfg["type"], norm_cfg["type"])
+        norm = norm_cfg["type"] = _FOR_CLIPS.get(norm_cfg["type"], norm_cfg["type"])
+        if isinstance(norm, str) and (norm.endswith(("1d", "2d")) or norm.startswith("LN")):
+            raise ModelError(
+                f"model.backbone.norm_cfg.type is {norm!r}, which does not normalise clips; BN, "
+                "SyncBN, GN, IN, SN, SyncSN, SSN and SyncSSN do"
+            )
         super().__init__(
             depth,
             conv_cfg=dict(type=TimeConv3d),

@@ -11,6 +11,7 @@ import pytest
 from mmengine.registry import DATASETS
 from torch.utils.data import Dataset
 
+from normlib.openmmlab.errors import TrainingError
 from normlib.openmmlab.hooks import SkippedSamplesHook
 from normlib.openmmlab.launch import build_runner, load_config
 from tests.tiny.task import TinyData
@@ -123,6 +124,19 @@ def test_through_other_data_sets(tmp_path):
     # Its log would have the same name if it started in the same second.
     lines, _ = train(tmp_path / "parts", dict(type="Twice", datasets=parts))
     assert lines == ["2 training samples could not be decoded and were skipped: record 1, record 3"]
+
+
+@DATASETS.register_module(force=True)
+class Limited(Damaged):
+    """Allows one sample to be skipped."""
+
+    most_skipped = 1
+
+
+def test_more_than_the_data_set_allows_stop_the_run(tmp_path):
+    train(tmp_path / "one", dict(type="Limited", broken=[1]))
+    with pytest.raises(TrainingError, match=r"2 training samples .* more than the 1 that"):
+        train(tmp_path / "two", dict(type="Limited", broken=[1, 2]))
 
 
 def test_samples_that_are_used_in_part(tmp_path):

@@ -98,6 +98,7 @@ class TestLists:
             ("1.mp4\n1.mp4 x\n", r"(?s)2 lines are not of the form 'PATH LABEL'.*line 1: '1\.mp4'"),
             (f"1.mp4 {10**30}\n", r"(?s)1 lines are not of the form.*line 1"),
             ("1.mp4 -1\n", r"(?s)1 lines are not of the form.*line 1"),
+            ("1.mp4 \u0663\n", r"(?s)1 lines are not of the form.*line 1"),
             ("1.mp4 2\n1.mp4 5\n", r"(?s)2 labels are out of range: .*0 to 1.*line 2: .* label 5"),
             ("\n\n", r"list\.txt lists no videos"),
         ],
@@ -105,6 +106,12 @@ class TestLists:
     def test_mistakes(self, put, text, message):
         with pytest.raises(DatasetError, match=message):
             self.listed(put("1.mp4"), text, classes=["a", "b"])
+
+    def test_tabs_and_a_byte_order_mark(self, put):
+        root = put("1 a.mp4", "2.mp4")
+        dataset = self.listed(root, "\ufeff1 a.mp4\t0\n 2.mp4  1 \n", classes=["a", "b"])
+        files = [dataset.examine(k).file for k in (0, 1)]
+        assert [file.rpartition("/")[2] for file in files] == ["1 a.mp4", "2.mp4"]
 
     def test_no_file(self, tmp_path):
         with pytest.raises(DatasetError, match=r"x\.txt cannot be read"):

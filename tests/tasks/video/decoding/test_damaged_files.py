@@ -83,6 +83,8 @@ def test_damage_in_the_middle(tmp_path):
         read = video.read(range(40))
         assert np.array_equal(read[:10], right[:10])
         assert np.array_equal(read[-3:], right[-3:])
+        # What FFmpeg calls damaged is not shown, and counted.
+        assert video.stood_in > 0
 
 
 def test_none_decodes(tmp_path):

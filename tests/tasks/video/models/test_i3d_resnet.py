@@ -181,8 +181,11 @@ def test_a_norm_that_is_not_inflated_is_an_error(tolerant):
     state = images("SN").state_dict()
     del state["layer2.0.sn2.var_weight"]
     allowed = [r"var_weight"] if tolerant else []
-    with pytest.raises(CheckpointError, match=r"1 weights of norms .*layer2\.0\.sn2\.var_weight"):
+    with pytest.raises(
+        CheckpointError, match=r"1 weights of norms .*layer2\.0\.sn2\.var_weight"
+    ) as caught:
         load_weights(small("SN"), state, "flat.pth", allowed)
+    assert "allow_missing_weights" not in str(caught.value)
 
 
 def test_weights_of_another_norm_are_an_error_that_says_what_helps():
@@ -271,6 +274,8 @@ def test_initial_weights():
         ({"stem_pool": "ceil"}, "stem_pool is 'ceil'; it is 'pad' or 'valid'"),
         ({"inflate": [[1, 1], [1], [1, 0], [0, 1]]}, r"stages of \[2, 1, 2, 2\] blocks; .* \[2, 2"),
         ({"deep_stem": True}, "deep_stem"),
+        ({"norm_cfg": {"type": "LN"}}, r"norm_cfg\.type is 'LN', which does not normalise clips"),
+        ({"norm_cfg": {"type": "SN2d"}}, "'SN2d', which does not normalise clips"),
     ],
 )
 def test_arguments_out_of_range(options, message):
