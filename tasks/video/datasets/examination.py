@@ -48,7 +48,7 @@ def _decode(reader: VideoReader) -> None:
 
 
 def draw_video(path: str, name: str, **options: str) -> np.ndarray:
-    """The first, middle and last frame beside one another, with the name of the class.
+    """Four frames from the first to the last, two a row, with the name of the class.
 
     Args:
         path: The file, or folder of frames.
@@ -62,8 +62,8 @@ def draw_video(path: str, name: str, **options: str) -> np.ndarray:
         VideoError: It cannot be read.
     """
     with open_video(path, **options) as reader:
-        last = len(reader) - 1
-        frames = reader.read([0, last // 2, last])
-    picture = fitted(cv2.cvtColor(np.hstack(frames), cv2.COLOR_RGB2BGR))
+        first, second, third, last = reader.read(np.linspace(0, len(reader) - 1, 4).astype(int))
+    grid = np.vstack([np.hstack([first, second]), np.hstack([third, last])])
+    picture = fitted(cv2.cvtColor(grid, cv2.COLOR_RGB2BGR))
     put_text(picture, name, (0, 0))
     return picture

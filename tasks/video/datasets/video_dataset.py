@@ -111,7 +111,7 @@ class VideoClassDataset(Dataset):
         return examine_video(path, label, int(self._videos.frames[index]), **self._options())
 
     def picture(self, index: int) -> np.ndarray:
-        """The first, middle and last frame of a video with the name of its class.
+        """Four frames of a video with the name of its class.
 
         Raises:
             DatasetError: The video cannot be read.
