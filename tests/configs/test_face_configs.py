@@ -290,7 +290,9 @@ def test_toy_names_its_own_command_and_trains(toy_root, tmp_path):
     # Half the images in a batch: iterations are counted differently from here on.
     options = {"train_dataloader.batch_size": 8, "train_cfg.max_epochs": 3}
     again = load(TOY, **{"face_data.root": toy_root, **options})
-    again.update(work_dir=str(tmp_path / "on"), resume=True, load_from=checkpoint)
+    # Runs of one name that begin in the same second share their log.
+    again.update(experiment_name="on", resume=True, load_from=checkpoint)
+    again.work_dir = str(tmp_path / "on")
     runner = build_runner(again)
     runner.train()
     log = Path(runner.log_dir, f"{runner.timestamp}.log").read_text()
