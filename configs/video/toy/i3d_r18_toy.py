@@ -60,13 +60,13 @@ test_dataloader = dict(
     num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline)
 )
 
-train_cfg = dict(max_epochs=10, val_interval=10)
+train_cfg = dict(max_epochs=14, val_interval=14)
 # A constant rate after warm-up: any train_cfg.max_epochs goes with it.
 param_scheduler = [dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20)]
 optim_wrapper = dict(optimizer=dict(lr=0.05))
 auto_scale_lr = dict(base_batch_size=16)
 
 default_hooks = dict(
-    logger=dict(interval=10), checkpoint=dict(interval=10, max_keep_ckpts=1, save_best=None)
+    logger=dict(interval=10), checkpoint=dict(interval=14, max_keep_ckpts=1, save_best=None)
 )
 log_processor = dict(window_size=10)
