@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
 
+import normlib.openmmlab  # noqa: F401  serves the operators that mmdet imports
 from tasks.video.decoding import open_video
 from tasks.video.speed.bare_decoding import decode_clip
 from tests.tasks.video.decoding.movies import movie

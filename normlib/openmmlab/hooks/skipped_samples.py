@@ -27,8 +27,8 @@ class SkippedSamplesHook(Hook):
     names every such sample since the training began, once; it may lie inside others, which have it
     as their ``dataset`` or in their ``datasets``. A method ``incomplete() -> list[str]`` may name
     those that were used although a part of them could not be decoded, and a number
-    ``most_skipped`` say how many may be skipped. The lines are logged after an epoch, and after the
-    training, where the samples are not those of the line before.
+    ``most_skipped`` tell how many may be skipped. The lines are logged after an epoch, and after
+    the training, where the samples are not those of the line before.
 
     Raises:
         TrainingError: More were skipped, by all ranks together.

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import multiprocessing
 import statistics
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
-from mmengine.dataset import worker_init_fn
 from torch.utils.data import DataLoader
 
 from normlib.analysis.stopwatch import ratio
 from tasks.face.datasets import FaceRecordDataset
 from tasks.face.datasets.recordio import RecordWriter
 from tasks.face.transforms import face_collate
+from tasks.loader_timing import seconds_of, seed_worker
 
 _PIPELINE = [{"type": "DecodeFace"}, {"type": "RandomFlipFace"}, {"type": "PackFace"}]
 
@@ -92,7 +89,7 @@ def _bare_loop(dataset: FaceRecordDataset, order: np.ndarray) -> None:
 
 def _bare_loops(dataset: FaceRecordDataset, order: np.ndarray, workers: int, batch: int) -> float:
     if workers == 0:
-        return _seconds(lambda: _bare_loop(dataset, order))
+        return seconds_of(lambda: _bare_loop(dataset, order))
     context = multiprocessing.get_context("fork")
     # All are ready before the clock starts.
     gate = context.Barrier(workers + 1)
@@ -106,7 +103,7 @@ def _bare_loops(dataset: FaceRecordDataset, order: np.ndarray, workers: int, bat
             loop.join()
 
     gate.wait()
-    return _seconds(run)
+    return seconds_of(run)
 
 
 def _behind(gate: object, dataset: FaceRecordDataset, order: np.ndarray) -> None:
@@ -121,7 +118,7 @@ def _loader(dataset: FaceRecordDataset, order: np.ndarray, workers: int, batch: 
         sampler=order.tolist(),
         num_workers=workers,
         collate_fn=face_collate,
-        worker_init_fn=_seed_worker,
+        worker_init_fn=seed_worker,
         persistent_workers=workers > 0,
         multiprocessing_context="fork" if workers else None,
     )
@@ -134,15 +131,4 @@ def _loader(dataset: FaceRecordDataset, order: np.ndarray, workers: int, batch: 
         for _ in loader:
             pass
 
-    return _seconds(run)
-
-
-def _seed_worker(worker: int) -> None:
-    torch.set_num_threads(1)
-    worker_init_fn(worker, 0, 0, 0)
-
-
-def _seconds(run: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+    return seconds_of(run)

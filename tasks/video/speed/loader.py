@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import multiprocessing
 import statistics
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -13,13 +12,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from av.video.reformatter import VideoReformatter
-from mmengine.dataset import worker_init_fn
 from torch.utils.data import DataLoader
 
 from normlib.analysis.stopwatch import ratio
 from tasks.data_checks import DatasetError
+from tasks.loader_timing import seconds_of, seed_worker
 from tasks.video.datasets import VideoClassDataset
 
 from .bare_decoding import decode_clip
@@ -130,7 +128,7 @@ def _bare_loop(clips: list[_Clip]) -> None:
 
 def _bare_loops(clips: list[_Clip], workers: int) -> float:
     if workers == 0:
-        return _seconds(lambda: _bare_loop(clips))
+        return seconds_of(lambda: _bare_loop(clips))
     context = multiprocessing.get_context("fork")
     # All are ready before the clock starts.
     gate = context.Barrier(workers + 1)
@@ -146,7 +144,7 @@ def _bare_loops(clips: list[_Clip], workers: int) -> float:
             loop.join()
 
     gate.wait()
-    return _seconds(run)
+    return seconds_of(run)
 
 
 def _behind(gate: Any, clips: list[_Clip]) -> None:
@@ -169,7 +167,7 @@ def _loader(
         sampler=sampler,
         num_workers=workers,
         collate_fn=collate,
-        worker_init_fn=_seed_worker,
+        worker_init_fn=seed_worker,
         persistent_workers=workers > 0,
         multiprocessing_context="fork" if workers else None,
     )
@@ -181,15 +179,4 @@ def _loader(
     # The workers start in a short first epoch, and stay for the one that is timed.
     run()
     sampler[:] = order
-    return _seconds(run)
-
-
-def _seed_worker(worker: int) -> None:
-    torch.set_num_threads(1)
-    worker_init_fn(worker, 0, 0, 0)
-
-
-def _seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+    return seconds_of(run)
