@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ class OutputError(ValueError):
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, check: Callable[[Path], object] | None = None) -> Iterator[Path]:
     """A file to write, which takes the place of ``path`` unless an error leaves the block.
 
     Args:
         path: The file that is to be whole or as it was; missing folders are made.
+        check: Called with the file once it is on the disk; where it raises, ``path`` stays.
 
     Raises:
         OSError: The disk refuses.
@@ -36,7 +38,39 @@ def replacing(path: Path) -> Iterator[Path]:
         yield scratch
         with scratch.open("rb+") as file:
             os.fsync(file.fileno())
+            if check is not None:
+                # What is read back shall come from the disk, and not from memory.
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        if check is not None:
+            check(scratch)
         scratch.replace(path)
+        _sync_folder(path.parent)
+
+
+def remove_leftovers(folder: Path, pattern: str) -> list[Path]:
+    """Remove what :func:`replacing` left where a process was killed while it wrote.
+
+    Args:
+        folder: Of the files; no process may be writing there.
+        pattern: Of their names, such as ``*.pth``.
+
+    Returns:
+        What was removed.
+    """
+    left = [path for path in folder.glob(f".{pattern}.*") if path.is_dir()]
+    for path in left:
+        shutil.rmtree(path, ignore_errors=True)
+    return left
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a renaming survive a loss of power, on file systems that can do that."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(number)
+    finally:
+        os.close(number)
 
 
 @contextmanager

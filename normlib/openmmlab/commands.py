@@ -20,12 +20,12 @@ from mmengine.registry import MODELS
 
 from normlib.checkpoint.batch_average import swap_statistics
 from normlib.openmmlab import averaged_checkpoint, predictions, processes, sharded, tta_config
-from normlib.openmmlab.errors import ConfigError
+from normlib.openmmlab.errors import ConfigError, TrainingInterrupted
 from normlib.openmmlab.launch import build_runner, load_config
 from normlib.openmmlab.pixel_check import check_pixels
 from normlib.openmmlab.pretrained import check_weight_files
-from normlib.openmmlab.runner import bare_model
 from normlib.openmmlab.statistics_pass import StatisticsPass
+from normlib.openmmlab.wrappers import bare_model
 
 _AMP = "AmpOptimWrapper"
 # What gloo says where the other end of a connection is gone.
@@ -59,8 +59,8 @@ def train(
         work_dir: Where logs and checkpoints go; else the config's, else work_dirs/<config name>.
         amp: Use mixed precision: float16 on GPUs, bfloat16 on the CPU.
         auto_scale_lr: Scale the learning rate with the total batch size.
-        resume: A checkpoint to go on from, or 'auto' for the latest one of the work directory (from
-            the start if there is none).
+        resume: A checkpoint to go on from, or 'auto' for the newest whole one of the work directory
+            (if there is none, the training begins as without).
         options: Dotted config keys and their values.
         launcher: Who started the processes.
 
@@ -81,8 +81,9 @@ def train(
             )
         cfg.auto_scale_lr.enable = True
     if resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if resume == "auto" else resume
+        cfg.resume = "auto" if resume == "auto" else True
+        if resume != "auto":
+            cfg.load_from = resume
     check_weight_files(cfg)
     check_pixels(cfg)
     build_runner(cfg, launcher).train()
@@ -218,7 +219,8 @@ def exit_code(command: Callable[[], object]) -> int:
 
     Returns:
         0; 1 where another process of the run has ended; 2 after an error that is the user's to
-        mend; 130 after an interrupt.
+        mend; 75 (EX_TEMPFAIL) where a training was asked to end and has saved all; 130 after an
+        interrupt.
     """
     rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
     where = "" if rank == "0" else f" (rank {rank})"
@@ -228,6 +230,10 @@ def exit_code(command: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         print(f"interrupted{where}", file=sys.stderr)
         code = 130
+    except TrainingInterrupted as error:
+        print(f"{error}{where}", file=sys.stderr)
+        code = os.EX_TEMPFAIL
+        _tell_torchrun(str(error), code)
     except Exception as error:
         if _PEER_LOST.search(str(error)):
             print(f"stopped{where}: another process of the run has ended", file=sys.stderr)
@@ -238,16 +244,17 @@ def exit_code(command: Callable[[], object]) -> int:
         # A DataLoader worker puts the traceback before the message.
         text = str(error).rpartition(f"{type(error).__qualname__}: ")[2].strip()
         print(f"error{where}: {text}", file=sys.stderr)
-        _tell_torchrun(text)
         code = 2
+        _tell_torchrun(text, code)
     processes.stop(failed=code != 0)
     return code
 
 
-def _tell_torchrun(text: str) -> None:
+def _tell_torchrun(text: str, code: int) -> None:
     """Leave the message where torchrun, which prints a report of its own, looks for it."""
     if path := os.environ.get("TORCHELASTIC_ERROR_FILE"):
-        report = {"message": {"message": text, "extraInfo": {"timestamp": int(time.time())}}}
+        detail = {"message": text, "errorCode": code, "extraInfo": {"timestamp": int(time.time())}}
+        report = {"message": detail}
         Path(path).write_text(json.dumps(report))
 
 

@@ -13,3 +13,7 @@ class CheckpointError(ValueError):
 
 class TrainingError(RuntimeError):
     """A training cannot go on with the weights and settings that it has."""
+
+
+class TrainingInterrupted(RuntimeError):
+    """A training was asked to end, and has saved all that it takes to go on."""

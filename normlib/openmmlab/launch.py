@@ -22,7 +22,7 @@ from normlib.openmmlab.fused_blocks import fuse_norm_activation
 from normlib.openmmlab.hooks import SparseScheduleHook
 from normlib.openmmlab.norm_cfg import NormChange, apply_norm_cfg, check_model
 from normlib.openmmlab.pretrained import allow_missing_weights, bn_to_sn
-from normlib.openmmlab.runner import bare_model
+from normlib.openmmlab.wrappers import bare_model
 
 _NORM_CHANGES = "norm_changes"
 

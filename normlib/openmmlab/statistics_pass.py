@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from normlib.checkpoint.batch_average import BatchAverage
 from normlib.openmmlab.errors import ConfigError
-from normlib.openmmlab.runner import bare_model
+from normlib.openmmlab.wrappers import bare_model
 
 _LOG_EVERY = 50
 

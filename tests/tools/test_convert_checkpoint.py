@@ -21,8 +21,8 @@ from normlib.openmmlab.convert_checkpoint import convert_checkpoint
 from normlib.openmmlab.errors import CheckpointError, ConfigError
 from normlib.openmmlab.launch import build_runner, load_config
 from normlib.openmmlab.pixel_check import check_pixels
-from normlib.openmmlab.runner import bare_model
 from normlib.openmmlab.safe_loading import load_file
+from normlib.openmmlab.wrappers import bare_model
 from tests.normlib.checkpoint import released_models as original
 
 ROOT = Path(__file__).parents[2]

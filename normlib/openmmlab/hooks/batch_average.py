@@ -15,8 +15,8 @@ from normlib.checkpoint.batch_average import (
     swap_statistics,
 )
 from normlib.openmmlab.errors import ConfigError
-from normlib.openmmlab.runner import bare_model
 from normlib.openmmlab.statistics_pass import StatisticsPass, check_num_batches
+from normlib.openmmlab.wrappers import bare_model
 
 
 @HOOKS.register_module()

@@ -16,7 +16,7 @@ from normlib import SwitchNorm, functional, switch_norm_layers
 from normlib.layers import Choice
 from normlib.openmmlab.errors import CheckpointError, ConfigError
 from normlib.openmmlab.pretrained import state_dict_of
-from normlib.openmmlab.runner import bare_model
+from normlib.openmmlab.wrappers import bare_model
 
 
 @HOOKS.register_module()

@@ -22,12 +22,15 @@ from mmengine.runner import BaseLoop, Runner
 import normlib
 from normlib.checkpoint.saving import replacing
 
+_NAME = "metrics.json"
+
 
 @HOOKS.register_module()
 class MetricsFileHook(Hook):
     """Keeps ``metrics.json`` in the work directory up to date.
 
-    The file holds the last evaluation (``metrics``; and ``details``, such as figures by class: the
+    The file holds the last evaluation (``metrics``; ``evaluated_at``, the iterations that were done
+    then; and ``details``, such as figures by class: the
     dicts that its metrics have as an attribute of this name, merged), the iterations done and
     planned, the median seconds an iteration takes, data loading included
     (``seconds_per_iteration``; the first few of the process are left out), the largest memory of
@@ -50,6 +53,7 @@ class MetricsFileHook(Hook):
         self._peak = 0.0
         self._metrics: dict[str, Any] = {}
         self._details: dict[str, Any] | None = None
+        self._evaluated_at: int | None = None
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Leave the time between epochs out."""
@@ -68,6 +72,7 @@ class MetricsFileHook(Hook):
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Write the file."""
         self._take(metrics, getattr(runner, "val_evaluator", None))
+        self._evaluated_at = runner.iter if isinstance(runner._train_loop, BaseLoop) else None
         self._write(runner)
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
@@ -96,6 +101,7 @@ class MetricsFileHook(Hook):
         timed = self._seconds[self.warmup :]
         summary = {
             "metrics": self._metrics,
+            "evaluated_at": self._evaluated_at,
             "details": self._details,
             "iterations": runner.iter if trains else None,
             "max_iterations": runner.max_iters if trains else None,
@@ -112,8 +118,17 @@ class MetricsFileHook(Hook):
             "backend": normlib.backend().name,
         }
         text = json.dumps(summary, indent=2, allow_nan=False)
-        with replacing(Path(runner.work_dir, "metrics.json")) as scratch:
+        with replacing(Path(runner.work_dir, _NAME)) as scratch:
             scratch.write_text(text)
+
+
+def evaluated_at(work_dir: str) -> int | None:
+    """The iterations that were done at the last validation that a work directory tells of."""
+    try:
+        done = json.loads(Path(work_dir, _NAME).read_text())["evaluated_at"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return done if isinstance(done, int) else None
 
 
 def _peak_memory() -> float:

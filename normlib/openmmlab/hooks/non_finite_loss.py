@@ -17,7 +17,7 @@ from torch import Tensor
 from normlib.openmmlab.amp import CPUAmpOptimWrapper
 from normlib.openmmlab.errors import ConfigError, TrainingError
 from normlib.openmmlab.hooks.checkpoint_times import saves_after_iter
-from normlib.openmmlab.runner import bare_model
+from normlib.openmmlab.wrappers import bare_model
 
 _GRAD_NORM = "train/grad_norm"
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from normlib import SparseSwitchNorm, functional, release, set_radius, switch_norm_layers
 from normlib.layers.switch_norm import Choice
 from normlib.openmmlab.errors import ConfigError
-from normlib.openmmlab.runner import bare_model
+from normlib.openmmlab.wrappers import bare_model
 
 
 @HOOKS.register_module()

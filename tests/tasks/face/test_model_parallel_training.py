@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.launch import build_runner
-from normlib.openmmlab.runner import bare_model
+from normlib.openmmlab.wrappers import bare_model
 from tasks.face.models import FaceRecognizer
 
 CLASSES = 7

@@ -16,7 +16,7 @@ from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
 
 from normlib.openmmlab.launch import build_runner, load_config
-from normlib.openmmlab.runner import bare_model
+from normlib.openmmlab.wrappers import bare_model
 from tasks.toy_data import ade20k
 
 ROOT = Path(__file__).resolve().parents[3]

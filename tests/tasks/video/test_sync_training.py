@@ -16,7 +16,7 @@ from mmengine import dist
 from mmengine.registry import MODELS
 
 from normlib.openmmlab.launch import build_runner, load_config
-from normlib.openmmlab.runner import bare_model
+from normlib.openmmlab.wrappers import bare_model
 from tasks.toy_data import kinetics
 from tasks.video.models import ClipDataPreprocessor
 

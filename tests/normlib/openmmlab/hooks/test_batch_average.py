@@ -18,8 +18,8 @@ from normlib.checkpoint.batch_average import MOMENTUM_STATISTICS, BatchAverage
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.hooks import BatchAverageHook
 from normlib.openmmlab.launch import build_runner, load_config
-from normlib.openmmlab.runner import bare_model
 from normlib.openmmlab.safe_loading import load_file
+from normlib.openmmlab.wrappers import bare_model
 
 TINY = Path(__file__).parents[3] / "tiny" / "config.py"
 RUNS = itertools.count()

@@ -17,8 +17,8 @@ from normlib.layers import Choice
 from normlib.openmmlab.errors import CheckpointError, ConfigError
 from normlib.openmmlab.hooks import HardenHook
 from normlib.openmmlab.launch import build_runner, load_config
-from normlib.openmmlab.runner import bare_model
 from normlib.openmmlab.safe_loading import load_file
+from normlib.openmmlab.wrappers import bare_model
 
 TINY = Path(__file__).parents[3] / "tiny" / "config.py"
 RUNS = itertools.count()

@@ -1,0 +1,75 @@
+"""Whether a file of weights is whole, by the checksums that its format carries."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+import zlib
+from pathlib import Path
+
+_BLOCK = 2**20
+
+
+class DamagedFileError(ValueError):
+    """A file is cut short, or not what was written."""
+
+
+def check_whole(path: Path) -> None:
+    """Read a file whole, and compare what it holds with the checksums in it.
+
+    A file of ``torch.save`` is a zip archive, which keeps a CRC-32 of each of its records; of
+    safetensors the header tells the length. Older formats of ``torch.save`` carry neither: of them
+    it is known only that they are not empty.
+
+    Args:
+        path: The file. Nothing of it is unpickled.
+
+    Raises:
+        DamagedFileError: It is not whole; the message names the file and what is wrong.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size == 0:
+            raise DamagedFileError(f"{path} is empty")
+        if path.suffix == ".safetensors":
+            _check_safetensors(path, size)
+            return
+        if file.read(4) != b"PK\x03\x04":
+            file.seek(0)
+            if not any(file.read(64)):
+                raise DamagedFileError(f"{path} ({size} bytes) begins with zeros")
+            return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for record in archive.infolist():
+                _check_record(path, archive, record)
+    except zipfile.BadZipFile as error:
+        raise DamagedFileError(f"{path} ({size} bytes) is cut short or damaged: {error}") from error
+
+
+def _check_record(path: Path, archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> None:
+    try:
+        with archive.open(record) as data:
+            while data.read(_BLOCK):
+                pass
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, zlib.error) as error:
+        raise DamagedFileError(
+            f"{path} is damaged: its record {record.filename} is not what was written ({error})"
+        ) from error
+
+
+def _check_safetensors(path: Path, size: int) -> None:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > size - 8:
+            raise DamagedFileError(f"{path} ({size} bytes) is cut short: its header is incomplete")
+        try:
+            header = json.loads(file.read(length))
+            ends = [part["data_offsets"][1] for key, part in header.items() if key[:2] != "__"]
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+            raise DamagedFileError(f"{path} is damaged: its header cannot be read") from error
+    expected = 8 + length + max(ends, default=0)
+    if size != expected:
+        raise DamagedFileError(f"{path} has {size} bytes, its header tells of {expected}")

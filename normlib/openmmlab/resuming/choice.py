@@ -1,0 +1,127 @@
+"""Which checkpoint a run goes on from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from logging import Logger
+from pathlib import Path
+
+from mmengine import dist
+
+from normlib.checkpoint.integrity import DamagedFileError, check_whole
+from normlib.checkpoint.saving import read_meta
+from normlib.openmmlab.errors import CheckpointError
+from normlib.openmmlab.resuming.run_state import run_id
+
+_NAMES = ("epoch_*.pth", "iter_*.pth", "interrupted_iter_*.pth")
+
+
+def choose(work_dir: str, resume: bool | str, load_from: str | None, logger: Logger) -> str | None:
+    """The checkpoint to go on from; None to begin at the start.
+
+    A process that torchrun has started again goes on from the newest checkpoint that its run has
+    written, whatever it was told at first. Rank 0 looks for all, which may have no files in common
+    but those that they are told.
+
+    Args:
+        work_dir: Of the run.
+        resume: Whether to; ``'auto'``, or True without ``load_from``, for the newest checkpoint of
+            the work directory that is whole.
+        load_from: The checkpoint to resume from, if ``resume`` is True.
+        logger: Is told which files are damaged, and what comes in their place.
+
+    Raises:
+        CheckpointError: The checkpoint is missing or damaged, or all of the work directory are.
+    """
+    found: list[tuple[str | None, str | None]] = [(None, None)]
+    if dist.is_main_process():
+        try:
+            found = [(_choose(work_dir, resume, load_from, logger), None)]
+        except (CheckpointError, OSError) as error:
+            found = [(None, str(error))]
+    dist.broadcast_object_list(found)
+    path, problem = found[0]
+    if problem is not None:
+        raise CheckpointError(problem)
+    return path
+
+
+def _choose(work_dir: str, resume: bool | str, load_from: str | None, logger: Logger) -> str | None:
+    folder = Path(work_dir)
+    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0:
+        own = newest_whole(folder, logger, run=run_id())
+        if own is not None:
+            logger.info(f"started again by torchrun: going on from {own}")
+            return str(own)
+    if resume is True and load_from is not None:
+        if "://" not in load_from:
+            _check(Path(load_from).expanduser(), folder, logger)
+        return load_from
+    newest = newest_whole(folder, logger) if resume else None
+    if resume and newest is None:
+        logger.info(f"no checkpoint in {work_dir} to resume from: training begins at the start")
+    return str(newest) if newest is not None else None
+
+
+def newest_whole(folder: Path, logger: Logger, run: str | None = None) -> Path | None:
+    """The newest checkpoint of a work directory that a training can go on from.
+
+    Args:
+        folder: The work directory.
+        logger: Is told which files are damaged.
+        run: Only those that this run of torchrun has written.
+
+    Raises:
+        CheckpointError: There are checkpoints, and none of them is whole.
+    """
+    damaged = []
+    for path in _candidates(folder):
+        try:
+            check_whole(path)
+        except DamagedFileError as error:
+            damaged.append(str(error))
+            logger.warning(f"{error}; looking for the checkpoint before it")
+            continue
+        if run is None or read_meta(path).get("run_id") == run:
+            return path
+    if damaged and run is None:
+        raise CheckpointError(
+            f"no checkpoint in {folder} is whole: {'; '.join(damaged)}. Name another one with "
+            "--resume PATH, or remove them to train from the start"
+        )
+    return None
+
+
+def _check(path: Path, folder: Path, logger: Logger) -> None:
+    """Raise a CheckpointError if a named checkpoint is not there or not whole."""
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint {path.absolute()} does not exist")
+    try:
+        check_whole(path)
+    except DamagedFileError as error:
+        other = next((p for p in _others(folder) if p.resolve() != path.resolve()), None)
+        advice = f"; the newest one beside it is {other}" if other else ""
+        raise CheckpointError(f"{error}{advice}") from error
+
+
+def _candidates(folder: Path) -> Iterator[Path]:
+    """Checkpoints, the one that last_checkpoint names first, then from new to old."""
+    pointer = folder / "last_checkpoint"
+    named = None
+    if pointer.is_file():
+        text = pointer.read_text(errors="replace").strip("\0\n\r ")
+        # A work directory may have been moved since.
+        places = (Path(text), folder / Path(text).name) if text and "\0" not in text else ()
+        named = next((place for place in places if place.is_file()), None)
+    if named is not None:
+        yield named
+    for path in _others(folder):
+        if named is None or path.resolve() != named.resolve():
+            yield path
+
+
+def _others(folder: Path) -> list[Path]:
+    """The checkpoints of a folder, from new to old by their iterations."""
+    every = {path for name in _NAMES for path in folder.glob(name)}
+    return sorted(every, key=lambda p: (read_meta(p).get("iter", -1), p.stat().st_mtime))[::-1]
