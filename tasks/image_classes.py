@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from tasks.data_checks import DatasetError, found, raise_if_any
+from tasks.data_checks import DatasetError, found, outside, raise_if_any
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 _HIDDEN = "."
@@ -124,12 +124,13 @@ def _read_list_file(path: str, folder: str, state: tuple[int, int]) -> ImageClas
         state: Tells versions of the file apart.
 
     Raises:
-        DatasetError: The file is missing or empty, has a line of another form or a label out of
-            range, or names images that do not exist.
+        DatasetError: The file is missing or empty, has a line of another form, a label out of range
+            or a path that leads out of the folder, or names images that do not exist.
     """
     classes = classes_beside(path)
     paths: list[str] = []
     labels: list[int] = []
+    numbers: list[int] = []
     wrong = []
     for number, line in list_lines(path):
         name, label = last_word(line)
@@ -138,7 +139,10 @@ def _read_list_file(path: str, folder: str, state: tuple[int, int]) -> ImageClas
         else:
             paths.append(name)
             labels.append(int(label))
-    raise_if_any(path, found("lines are not of the form 'PATH LABEL' with a label from 0", wrong))
+            numbers.append(number)
+    problems = found("lines are not of the form 'PATH LABEL' with a label from 0", wrong)
+    problems += outside(paths, (f"line {number}" for number in numbers))
+    raise_if_any(path, problems)
     if not paths:
         raise DatasetError(f"{path} lists no images; write a line 'PATH LABEL' for each")
     if classes is not None and max(labels) >= len(classes):

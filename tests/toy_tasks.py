@@ -1,4 +1,4 @@
-"""Short runs of every toy config: 8 iterations on generated data, a checkpoint after each fourth."""
+"""Short runs of every toy config: 8 iterations on generated data, a checkpoint after every 4."""
 
 from __future__ import annotations
 

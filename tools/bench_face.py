@@ -19,7 +19,7 @@ try:
     from rich.table import Table
 
     from normlib.analysis.speed_report import environment_lines
-    from normlib.openmmlab import commands
+    from normlib.openmmlab.exit_code import exit_code
     from tasks.face.speed import head, loader, megaface
 except ModuleNotFoundError as error:
     sys.exit(
@@ -157,7 +157,7 @@ def main() -> int:
         print(", ".join(environment_lines(device)))
         BENCHES[args.part](args)
 
-    return commands.exit_code(run)
+    return exit_code(run)
 
 
 if __name__ == "__main__":

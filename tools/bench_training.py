@@ -14,7 +14,7 @@ try:
     from mmengine.config import DictAction
 
     from normlib.analysis.speed_report import environment_lines
-    from normlib.openmmlab import commands
+    from normlib.openmmlab.exit_code import exit_code
     from normlib.openmmlab.training_speed import measure_training_speed
 except ModuleNotFoundError as error:
     sys.exit(
@@ -52,7 +52,7 @@ def main() -> int:
         print(", ".join(environment_lines("cpu" if speed.device == "cpu" else "cuda")))
         print(speed.report())
 
-    return commands.exit_code(run)
+    return exit_code(run)
 
 
 if __name__ == "__main__":

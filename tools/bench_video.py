@@ -18,8 +18,8 @@ try:
     from rich.table import Table
 
     from normlib.analysis.speed_report import environment_lines
-    from normlib.openmmlab import commands
     from normlib.openmmlab.data_sets import data_sources
+    from normlib.openmmlab.exit_code import exit_code
     from normlib.openmmlab.launch import load_config
     from tasks.video.speed import loader
 except ModuleNotFoundError as error:
@@ -85,7 +85,7 @@ def bench(args: argparse.Namespace) -> None:
 
 def main() -> int:
     args = parse_args()
-    return commands.exit_code(lambda: bench(args))
+    return exit_code(lambda: bench(args))
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ try:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from normlib.openmmlab import commands
     from normlib.openmmlab.data_sets import SPLITS, DataSource, data_sources
     from normlib.openmmlab.errors import ConfigError
+    from normlib.openmmlab.exit_code import exit_code
     from normlib.openmmlab.launch import load_config
     from tasks.data_checks import DatasetError
     from tasks.data_checks.split_check import SplitCheck, check_split
@@ -133,7 +133,7 @@ def check(args: argparse.Namespace) -> bool:
 def main() -> int:
     args = parse_args()
     usable: list[bool] = []
-    code = commands.exit_code(lambda: usable.append(check(args)))
+    code = exit_code(lambda: usable.append(check(args)))
     return code or int(not all(usable))
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 try:
-    from normlib.openmmlab import commands
     from normlib.openmmlab.convert_checkpoint import convert_checkpoint
+    from normlib.openmmlab.exit_code import exit_code
 except ModuleNotFoundError as error:
     sys.exit(
         f"error: {error.name} is not installed for {sys.executable}: run `make install` in {ROOT}, "
@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    return commands.exit_code(lambda: print(convert_checkpoint(**vars(args))))
+    return exit_code(lambda: print(convert_checkpoint(**vars(args))))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 try:
     from mmengine.config import DictAction
 
-    from normlib.openmmlab import commands
+    from normlib.openmmlab.exit_code import exit_code
     from normlib.openmmlab.export import export_model
 except ModuleNotFoundError as error:
     sys.exit(
@@ -95,4 +95,4 @@ def export(args: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     arguments = parse_args()
-    sys.exit(commands.exit_code(partial(export, arguments)))
+    sys.exit(exit_code(partial(export, arguments)))

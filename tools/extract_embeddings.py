@@ -16,6 +16,7 @@ try:
     from mmengine.dist import is_main_process
 
     from normlib.openmmlab import commands, processes
+    from normlib.openmmlab.exit_code import exit_code
     from normlib.openmmlab.launch import load_config
     from tasks.face.evaluation.embedding_output import check_output
     from tasks.face.evaluation.extraction import extraction_options
@@ -131,7 +132,7 @@ def extract(args: argparse.Namespace) -> None:
 def main() -> int:
     args = parse_args()
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    return commands.exit_code(lambda: extract(args))
+    return exit_code(lambda: extract(args))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Train on a Slurm cluster; slurm_run.sh lists the environment variables.
+# Train on a Slurm cluster; slurm_run.sh lists the environment variables, slurm_train.sbatch is an
+# example of a batch job.
 set -euo pipefail
 
 if (($# < 4)); then

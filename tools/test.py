@@ -15,6 +15,7 @@ try:
     from mmengine.config import DictAction
 
     from normlib.openmmlab import commands, processes
+    from normlib.openmmlab.exit_code import exit_code
 except ModuleNotFoundError as error:
     sys.exit(
         f"error: {error.name} is not installed for {sys.executable}: run `make install` in {ROOT}, "
@@ -61,7 +62,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    return commands.exit_code(
+    return exit_code(
         partial(
             commands.evaluate,
             args.config,

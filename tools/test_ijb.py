@@ -13,8 +13,8 @@ try:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from normlib.openmmlab import commands
     from normlib.openmmlab.errors import ConfigError
+    from normlib.openmmlab.exit_code import exit_code
     from tasks.face.evaluation.embedding_folder import EmbeddingFolder
     from tasks.face.evaluation.ijb import meta, report
     from tasks.face.evaluation.ijb.protocol import verify_templates
@@ -89,7 +89,7 @@ def evaluate(args: argparse.Namespace) -> None:
 
 def main() -> int:
     args = parse_args()
-    return commands.exit_code(lambda: evaluate(args))
+    return exit_code(lambda: evaluate(args))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 try:
     from mmengine.device import get_device
 
-    from normlib.openmmlab import commands, processes
+    from normlib.openmmlab import processes
+    from normlib.openmmlab.exit_code import exit_code
     from tasks.face.evaluation.megaface import run as megaface
     from tasks.face.evaluation.megaface.protocol import FARS
 except ModuleNotFoundError as error:
@@ -115,7 +116,7 @@ def run(args: argparse.Namespace) -> None:
 def main() -> int:
     args = parse_args()
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    return commands.exit_code(partial(run, args))
+    return exit_code(partial(run, args))
 
 
 if __name__ == "__main__":

@@ -6,21 +6,18 @@ import hashlib
 import re
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from html.parser import HTMLParser
 from http.client import HTTPException, HTTPResponse
-from http.cookiejar import CookieJar
 from pathlib import Path
 
+from normlib.checkpoint.download import DownloadError, Session, begins_as_weights, blocks
+from normlib.checkpoint.integrity import DamagedFileError, check_whole
 from normlib.checkpoint.released import ReleasedFileError
 from normlib.checkpoint.released_files import LICENCE, ReleasedFile
 
 URL = "https://drive.usercontent.google.com/download?id={id}&export=download"
 _BLOCK = 1 << 18
-_TIMEOUT = 60
-# First bytes of a zip file, of pickle protocol 2 and later, and of torch's older header.
-_PICKLES = (b"PK", b"\x80")
 
 Progress = Callable[[int, int | None], None]
 
@@ -35,7 +32,8 @@ def fetch(
     """Download a published file.
 
     What has arrived stays beside ``out`` with the suffix ``.part`` until it is whole; a further
-    call goes on from there. A file whose MD5 sum is not the published one ends in ``.rejected``.
+    call goes on from there. A file whose MD5 sum is not the published one, or which is not whole,
+    ends in ``.rejected``.
 
     Args:
         file: What to fetch.
@@ -58,9 +56,14 @@ def fetch(
     part = out.with_name(out.name + ".part")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _receive(_Session(), url.format(id=file.drive_id), file, part, out, progress)
+        _receive(Session(), url.format(id=file.drive_id), file, part, out, progress)
         _check_arrived(file, part, out)
         part.replace(out)
+    except DownloadError as error:
+        raise ReleasedFileError(
+            f"{file.name} could not be fetched: {error}. What came stays in {part}, and the same "
+            f"command goes on from there. {by_hand(file, out)}"
+        ) from error
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", None) or error
         raise ReleasedFileError(
@@ -90,24 +93,8 @@ def md5_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-class _Session:
-    """Requests that share cookies, by which Google Drive knows who has confirmed."""
-
-    def __init__(self) -> None:
-        cookies = urllib.request.HTTPCookieProcessor(CookieJar())
-        self._opener = urllib.request.build_opener(cookies)
-
-    def get(self, url: str, start: int) -> HTTPResponse:
-        headers = {"User-Agent": "Mozilla/5.0"}
-        if start:
-            headers["Range"] = f"bytes={start}-"
-        request = urllib.request.Request(url, headers=headers)
-        response: HTTPResponse = self._opener.open(request, timeout=_TIMEOUT)
-        return response
-
-
 def _receive(
-    session: _Session, url: str, file: ReleasedFile, part: Path, out: Path, progress: Progress
+    session: Session, url: str, file: ReleasedFile, part: Path, out: Path, progress: Progress
 ) -> None:
     start = part.stat().st_size if part.exists() else 0
     response = _response(session, url, start, file, out)
@@ -118,7 +105,7 @@ def _receive(
         with part.open("ab" if start else "wb") as stream:
             done = start
             progress(done, total)
-            while block := response.read(_BLOCK):
+            for block in blocks(response, done=done):
                 stream.write(block)
                 done += len(block)
                 progress(done, total)
@@ -130,7 +117,7 @@ def _receive(
 
 
 def _response(
-    session: _Session, url: str, start: int, file: ReleasedFile, out: Path
+    session: Session, url: str, start: int, file: ReleasedFile, out: Path
 ) -> HTTPResponse | None:
     """The file, after the page that asks to confirm a large one; None if all of it is here."""
     for _ in range(2):
@@ -211,10 +198,15 @@ def _check_arrived(file: ReleasedFile, part: Path, out: Path) -> None:
     with part.open("rb") as stream:
         start = stream.read(64)
     problem = ""
-    if not start.startswith(_PICKLES):
+    if not begins_as_weights(start):
         problem = f"it does not begin as a PyTorch file does, but with {start[:24]!r}"
     elif file.md5 is not None and (found := md5_of(part)) != file.md5:
         problem = f"its MD5 sum is {found}, the published one {file.md5}"
+    elif file.md5 is None:
+        try:
+            check_whole(part)
+        except DamagedFileError as error:
+            problem = str(error)
     if problem:
         rejected = out.with_name(out.name + ".rejected")
         part.replace(rejected)

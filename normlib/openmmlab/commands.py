@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
-import json
 import os
-import re
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +14,14 @@ from mmengine.logging import print_log
 from mmengine.registry import MODELS
 
 from normlib.checkpoint.batch_average import swap_statistics
-from normlib.openmmlab import averaged_checkpoint, predictions, processes, sharded, tta_config
-from normlib.openmmlab.errors import ConfigError, TrainingInterrupted
+from normlib.openmmlab import (
+    averaged_checkpoint,
+    predictions,
+    processes,
+    sharded,
+    tta_config,
+)
+from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.launch import build_runner, load_config
 from normlib.openmmlab.pixel_check import check_pixels
 from normlib.openmmlab.pretrained import check_weight_files
@@ -28,8 +29,6 @@ from normlib.openmmlab.statistics_pass import StatisticsPass
 from normlib.openmmlab.wrappers import bare_model
 
 _AMP = "AmpOptimWrapper"
-# What gloo says where the other end of a connection is gone.
-_PEER_LOST = re.compile(r"Connection (closed|reset) by peer")
 # Parts of a config that an evaluation has no use for; without them no hook can build them.
 _TRAINING = (
     "train_dataloader",
@@ -210,69 +209,6 @@ def batch_average(
     same = ", with the same --cfg-options" if options else ""
     runner.logger.info(f"written: {path}; evaluate it{same}: python tools/test.py {config} {path}")
     return path
-
-
-def exit_code(command: Callable[[], object]) -> int:
-    """Run a command for a shell: a mistake of the user's is one line, a bug keeps its traceback.
-
-    The process group, if the command has opened one, is closed.
-
-    Returns:
-        0; 1 where another process of the run has ended; 2 after an error that is the user's to
-        mend; 75 (EX_TEMPFAIL) where a training was asked to end and has saved all; 130 after an
-        interrupt.
-    """
-    rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
-    where = "" if rank == "0" else f" (rank {rank})"
-    code = 0
-    try:
-        command()
-    except KeyboardInterrupt:
-        print(f"interrupted{where}", file=sys.stderr)
-        code = 130
-    except TrainingInterrupted as error:
-        print(f"{error}{where}", file=sys.stderr)
-        code = os.EX_TEMPFAIL
-        _tell_torchrun(str(error), code)
-    except Exception as error:
-        if _PEER_LOST.search(str(error)):
-            print(f"stopped{where}: another process of the run has ended", file=sys.stderr)
-            processes.stop(failed=True)
-            return 1
-        if not _is_users(error):
-            raise
-        # A DataLoader worker puts the traceback before the message.
-        text = str(error).rpartition(f"{type(error).__qualname__}: ")[2].strip()
-        print(f"error{where}: {text}", file=sys.stderr)
-        code = 2
-        _tell_torchrun(text, code)
-    processes.stop(failed=code != 0)
-    return code
-
-
-def _tell_torchrun(text: str, code: int) -> None:
-    """Leave the message where torchrun, which prints a report of its own, looks for it."""
-    if path := os.environ.get("TORCHELASTIC_ERROR_FILE"):
-        detail = {"message": text, "errorCode": code, "extraInfo": {"timestamp": int(time.time())}}
-        report = {"message": detail}
-        Path(path).write_text(json.dumps(report))
-
-
-def _is_users(error: Exception) -> bool:
-    """Errors of our own classes are written for the user, and so is an unknown registry name."""
-    if type(error).__module__.partition(".")[0] in ("normlib", "tasks"):
-        return True
-    if isinstance(error, TypeError) and _raised_in(error) == "build_from_cfg":
-        return True  # A class of the config does not take the arguments that the config gives.
-    return isinstance(error, KeyError) and "registry. Please check" in str(error)
-
-
-def _raised_in(error: Exception) -> str:
-    """Name of the function that an error was raised in."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    return frame.tb_frame.f_code.co_name if frame is not None else ""
 
 
 def _load_alone(cfg: Config, checkpoint: str) -> None:

@@ -22,12 +22,14 @@ from normlib.checkpoint.saving import read_meta
 from normlib.openmmlab import sharded
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.hooks.metrics_file import evaluated_at
+from normlib.openmmlab.hooks.stop_signal import StopSignalHook
 from normlib.openmmlab.pretrained import load_weights, state_dict_of
 from normlib.openmmlab.resuming.choice import choose
 from normlib.openmmlab.resuming.data_loading import CheckedLoader, naming_dead_workers
 from normlib.openmmlab.resuming.loops import ExactEpochLoop, ExactIterLoop
 from normlib.openmmlab.resuming.run_state import (
     RANK_BUFFERS,
+    changed_settings,
     describe,
     gather_rank_buffers,
     go_on,
@@ -40,6 +42,8 @@ from normlib.openmmlab.wrappers import bare_model
 
 # What of mmengine is replaced by the one of ours that a run can be resumed from exactly.
 _LOOPS = {"EpochBasedTrainLoop": "ExactEpochLoop", "IterBasedTrainLoop": "ExactIterLoop"}
+# Changes of the config that are told on resuming.
+_SHOWN = 12
 
 
 @RUNNERS.register_module()
@@ -51,7 +55,7 @@ class CheckedRunner(Runner):
     """
 
     _resuming = False
-    _resumed_place: dict[str, Any] = {}
+    _resumed_meta: dict[str, Any] = {}
     _resume: bool | str
     _load_from: str | None
 
@@ -82,7 +86,7 @@ class CheckedRunner(Runner):
         if self._resuming:
             # mmengine runs a config that it finds here.
             checkpoint["meta"].pop("config", None)
-            self._resumed_place = place_of(checkpoint["meta"])
+            self._resumed_meta = checkpoint["meta"]
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         model = bare_model(self.model)
         load_weights(
@@ -111,8 +115,17 @@ class CheckedRunner(Runner):
         if path is not None:
             self._load_from = path
             self._adopt_seed(path)
-        with naming_dead_workers():
-            model: nn.Module = super().train()
+        try:
+            with naming_dead_workers():
+                model: nn.Module = super().train()
+        finally:
+            for hook in self.hooks:
+                if isinstance(hook, StopSignalHook):
+                    hook.stop_listening()
+            for loop in (self._train_loop, self._val_loop):
+                loader = getattr(loop, "dataloader", None)
+                if isinstance(loader, CheckedLoader):
+                    loader.stop_workers()
         return model
 
     def val(self) -> dict[str, float]:
@@ -148,11 +161,15 @@ class CheckedRunner(Runner):
             super().resume(*args, **kwargs)
         finally:
             self._resuming = False
-        place = self._resumed_place
+        place = place_of(self._resumed_meta)
         go_on(self, place)
         for note in inexact(self, place):
             self.logger.warning(f"not exactly as without the interruption: {note}")
-        self._check_epoch_length()
+        if changes := changed_settings(self, self._resumed_meta):
+            more = f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
+            listed = "; ".join(changes[:_SHOWN])
+            self.logger.warning(f"the config is not the one of the checkpoint: {listed}{more}")
+        self._check_epoch_length(place.get("epoch_length"))
         loop = self.train_loop
         if isinstance(loop, ExactEpochLoop | ExactIterLoop):
             loop.validates_first = self._lacks_validation(loop)
@@ -171,10 +188,9 @@ class CheckedRunner(Runner):
             due = loop.iter > 0 and loop.validates_after(loop.iter)
         return due and self.iter != evaluated_at(self.work_dir)
 
-    def _check_epoch_length(self) -> None:
+    def _check_epoch_length(self, before: int | None) -> None:
         """Warn where an epoch has another number of iterations than before."""
         loop = self.train_loop
-        before = self._resumed_place.get("epoch_length")
         if not isinstance(loop, EpochBasedTrainLoop) or before is None:
             return
         now = len(loop.dataloader)

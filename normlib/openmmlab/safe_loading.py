@@ -12,10 +12,11 @@ import logging
 import os
 import pickle
 import re
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import numpy as np
 import torch
@@ -27,7 +28,11 @@ from mmengine.runner.checkpoint import (
     get_mmcls_models,
     get_torchvision_models,
 )
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
+from normlib.checkpoint import download
+from normlib.openmmlab import safe_files
 from normlib.openmmlab.errors import CheckpointError
 
 MapLocation = str | torch.device | Callable[..., Any] | dict[str, str] | None
@@ -41,10 +46,12 @@ _REFUSED = re.compile(
 
 def install() -> None:
     """Make ``torch.load(weights_only=True)`` and mmengine load mmengine's checkpoints safely."""
+    safe_files.install()
     torch.serialization.add_safe_globals(_safe_globals())
     for prefixes, loader in (
         ("", load_from_local),
         (("http://", "https://"), load_from_http),
+        ((r"(\S+\:)?s3://", r"(\S+\:)?petrel://", "pavi://"), _refuse),
         (("torchvision://", "modelzoo://"), load_from_torchvision),
         (("open-mmlab://", "openmmlab://"), load_from_openmmlab),
         ("mmcls://", load_from_mmcls),
@@ -71,6 +78,7 @@ def load_file(path: str | os.PathLike[str], map_location: MapLocation = None) ->
     try:
         if path.suffix == ".safetensors":
             return _load_safetensors(path, map_location)
+        _refuse_compressed(path)
         return torch.load(path, map_location=map_location, weights_only=True)
     except CheckpointError:
         raise
@@ -103,7 +111,10 @@ def load_from_local(filename: str, map_location: MapLocation = None) -> Any:
 
 def load_from_http(filename: str, map_location: MapLocation = None) -> Any:
     """Loader of URLs: downloads into torch's cache, on the main process first."""
-    path = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(filename).path).name)
+    try:
+        path = Path(torch.hub.get_dir(), "checkpoints", download.file_name(filename))
+    except download.DownloadError as error:
+        raise CheckpointError(str(error)) from error
     try:
         if is_main_process():
             _download(filename, path)
@@ -129,6 +140,29 @@ def load_from_mmcls(filename: str, map_location: MapLocation = None) -> Any:
     weights = checkpoint.get("state_dict", checkpoint)
     prefix = "backbone."
     return {"state_dict": {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}}
+
+
+def _refuse(filename: str, map_location: MapLocation = None) -> Any:
+    raise CheckpointError(
+        f"checkpoint {filename!r} is at a place from which nothing is loaded; fetch the file, and "
+        "name the local one"
+    )
+
+
+def _refuse_compressed(path: Path) -> None:
+    """Raise for an archive that unpacks to more than it is: torch compresses nothing."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        records = archive.infolist()
+    packed = next((record for record in records if record.compress_type), None)
+    total, size = sum(record.file_size for record in records), path.stat().st_size
+    if packed is not None or total > size:
+        what = f"its record {packed.filename} is compressed" if packed else "its records overlap"
+        raise CheckpointError(
+            f"checkpoint {path} is refused: {what}, so that its {size:,} bytes would become "
+            f"{total:,}; torch.save writes no such file"
+        )
 
 
 def _safe_globals() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
@@ -213,12 +247,21 @@ def _zoo_url(filename: str, urls: dict[str, str]) -> str:
 def _download(url: str, path: Path) -> None:
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     print_log(f"Downloading {url} to {path}", logger="current", level=logging.INFO)
     try:
-        torch.hub.download_url_to_file(url, str(path), progress=os.isatty(2))
+        with _progress(path.name) as progress:
+            download.fetch(url, path, progress)
+    except download.DownloadError as error:
+        raise CheckpointError(str(error)) from error
     except OSError as error:
-        raise CheckpointError(
-            f"could not download {url} ({error}). Without a network, fetch the file elsewhere and "
-            f"put it at {path}, or name a local file in the config"
-        ) from error
+        raise CheckpointError(f"{path} cannot be written: {error}") from error
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[download.Progress]:
+    """A bar on a terminal, nothing elsewhere."""
+    console = Console(stderr=True)
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

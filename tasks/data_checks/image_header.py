@@ -6,6 +6,10 @@ from typing import BinaryIO, NamedTuple
 
 from PIL import Image
 
+from normlib.image_size import ImageSizeError, most_pixels, too_many_pixels, why_refused
+
+# Pillow knows more, some of which start other programs.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_GREY = 0
 _PIXELS = {
@@ -49,13 +53,16 @@ def read_header(file: BinaryIO) -> ImageHeader:
         file: Seekable, at any position.
 
     Raises:
-        OSError: It is no image file, or a damaged one.
+        OSError: It is no image file of a format in `FORMATS`, or a damaged one.
         ValueError: As OSError, from Pillow.
+        ImageSizeError: A ValueError: it has more pixels than are read.
     """
     file.seek(0)
     head = file.read(26)
     file.seek(0)
-    with Image.open(file) as image:
+    with _opened(file) as image:
+        if image.width * image.height > most_pixels():
+            raise ImageSizeError(too_many_pixels(*image.size))
         pixels = _PIXELS.get(image.mode, image.mode)
         if image.mode.startswith("I;16"):
             pixels = "16-bit grey"
@@ -64,6 +71,14 @@ def read_header(file: BinaryIO) -> ImageHeader:
             pixels = f"{head[24]}-bit grey"
             single &= head[24] not in (2, 4)  # Pillow spreads these over 0 to 255
         return ImageHeader(*image.size, image.format or "", single, pixels, _is_turned(image))
+
+
+def _opened(file: BinaryIO) -> Image.Image:
+    try:
+        return Image.open(file, formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        file.seek(0)
+        raise ImageSizeError(why_refused(file.read()) or str(error)) from error
 
 
 def _is_turned(image: Image.Image) -> bool:

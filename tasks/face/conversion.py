@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from normlib.checkpoint.saving import replacing_folder
-from tasks.data_checks import DatasetError
+from tasks.data_checks import DatasetError, leads_out
 from tasks.image_classes import read_class_folders
 
 from .datasets.files import read_bytes
@@ -107,7 +107,7 @@ def records_to_folder(
     names = dataset.metainfo["classes"]
     if names == tuple(map(str, range(len(names)))):
         names = tuple(name.zfill(len(names[-1])) for name in names)
-    wrong = [name for name in names if name != os.path.basename(name) or name[:1] in ("", ".")]
+    wrong = [name for name in names if "/" in name or name[:1] in ("", ".") or leads_out(name)]
     if wrong or len(set(names)) != len(names):
         raise DatasetError(
             f"classes.txt beside {rec} has names that cannot be those of folders: "

@@ -11,6 +11,7 @@ from mmengine.registry import DATASETS
 
 from normlib.openmmlab import commands
 from normlib.openmmlab.errors import CheckpointError, ConfigError
+from normlib.openmmlab.exit_code import exit_code
 
 TINY = str(Path(__file__).parents[1] / "tiny" / "config.py")
 
@@ -22,7 +23,7 @@ class TestExitCode:
         def command():
             raise ConfigError("norm_cfg.type is 'XX'")
 
-        assert commands.exit_code(command) == 2
+        assert exit_code(command) == 2
         assert capsys.readouterr().err == "error: norm_cfg.type is 'XX'\n"
 
     def test_an_argument_that_a_class_does_not_know_is_the_users(self, capsys, monkeypatch):
@@ -32,7 +33,7 @@ class TestExitCode:
         )
         monkeypatch.setattr(commands, "build_runner", lambda cfg, _: DATASETS.build(
             cfg.train_dataloader.dataset))  # fmt: skip
-        assert commands.exit_code(command) == 2
+        assert exit_code(command) == 2
         assert "sise" in capsys.readouterr().err
 
     def test_another_rank_says_which(self, capsys, monkeypatch, tmp_path):
@@ -42,21 +43,21 @@ class TestExitCode:
         def command():
             raise CheckpointError("cut short")
 
-        assert commands.exit_code(command) == 2
+        assert exit_code(command) == 2
         assert capsys.readouterr().err == "error (rank 3): cut short\n"
         assert '"cut short"' in (tmp_path / "error.json").read_text()
 
     def test_an_error_from_a_dataloader_worker(self, capsys, monkeypatch):
         monkeypatch.delenv("RANK", raising=False)
         loader = torch.utils.data.DataLoader(Unreadable(), num_workers=1)
-        assert commands.exit_code(lambda: next(iter(loader))) == 2
+        assert exit_code(lambda: next(iter(loader))) == 2
         assert capsys.readouterr().err == "error: image 7.jpg is truncated\n"
 
     def test_bugs_keep_their_traceback(self):
         with pytest.raises(ZeroDivisionError):
-            commands.exit_code(lambda: 1 / 0)
+            exit_code(lambda: 1 / 0)
         with pytest.raises(ValueError, match="anything"):
-            commands.exit_code(lambda: int("anything"))
+            exit_code(lambda: int("anything"))
 
     def test_the_end_of_another_process_is_one_line(self, capsys, monkeypatch):
         monkeypatch.setenv("RANK", "1")
@@ -64,7 +65,7 @@ class TestExitCode:
         def command():
             raise RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [::1]")
 
-        assert commands.exit_code(command) == 1
+        assert exit_code(command) == 1
         assert capsys.readouterr().err == (
             "stopped (rank 1): another process of the run has ended\n"
         )
@@ -73,8 +74,8 @@ class TestExitCode:
         def command():
             raise KeyboardInterrupt
 
-        assert commands.exit_code(command) == 130
-        assert commands.exit_code(lambda: None) == 0
+        assert exit_code(command) == 130
+        assert exit_code(lambda: None) == 0
 
 
 class Unreadable(torch.utils.data.Dataset):

@@ -34,18 +34,27 @@ case "$*" in
       echo "ImportError: libGL.so.1: cannot open shared object file: No such file or directory" >&2
       exit 1
     fi ;;
+  *'version("torch")'*) cat "$0.torch" 2>/dev/null ;;
+  *"import torch, torchvision"*)
+    if lacks torchvision; then
+      echo "RuntimeError: operator torchvision::nms does not exist" >&2
+      exit 1
+    fi ;;
+  *torch.version.cuda*) echo "${STUB_CUDA:-None}" ;;
   *build.json*) echo "kernels: ${STUB_KERNELS:-}" ;;
   "-m venv "*)
     folder=${!#}
     site=$folder/lib/python$version/site-packages
     mkdir -p "$folder/bin" "$site"
     [[ "$*" == *--without-pip* ]] || mkdir "$site/pip"
-    touch "$folder/pyvenv.cfg"
+    echo "include-system-site-packages = false" >"$folder/pyvenv.cfg"
     cp "$0" "$folder/bin/python"
-    cp "$0.version" "$folder/bin/python.version" ;;
+    cp "$0.version" "$folder/bin/python.version"
+    [[ ! -e "$0.torch" ]] || cp "$0.torch" "$folder/bin/python.torch" ;;
   "-m pip install "*)
     echo "$* cache=${PIP_NO_CACHE_DIR:-on}" >>"$STUB_CALLS"
     mkdir -p "$(dirname "$0")/../lib/python$version/site-packages/pip"
+    [[ -z ${STUB_PIP_TORCH:-} ]] || echo "$STUB_PIP_TORCH" >"$0.torch"
     [[ "$*" != *"-e ."* ]] || { mkdir -p normlib/lib && touch normlib/lib/build.json; }
     echo "${STUB_PIP_SAYS:-}"
     exit "${STUB_PIP_STATUS:-0}" ;;
@@ -91,8 +100,10 @@ class Machine:
         path.chmod(0o755)
         return path
 
-    def add_python(self, version: str, name: str = "python3") -> Path:
+    def add_python(self, version: str, name: str = "python3", torch: str = "") -> Path:
         (self.bin / f"{name}.version").write_text(version)
+        if torch:
+            (self.bin / f"{name}.torch").write_text(f"{torch} /system/torch/__init__.py\n")
         return self._command(name, PYTHON_STUB)
 
     def install(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -380,9 +391,155 @@ def test_folder_with_other_content_is_left_alone(machine, tmp_path):
     assert [path.name for path in precious.parent.iterdir()] == ["precious"]
 
 
-@pytest.mark.parametrize(("argument", "status"), [("--help", 0), ("--fast", 2)])
-def test_usage(machine, argument, status):
-    run = machine.install(argument)
+def rest_of_the_lock(machine: Machine) -> set[str]:
+    """The packages of the file that pip was given in place of requirements.lock."""
+    lines = (machine.venv / ".requirements").read_text().splitlines()
+    return {Requirement(line.split("#")[0]).name for line in lines if not line.startswith("#")}
+
+
+PYTORCH = re.compile("torch|torchvision|triton|cuda-.*|nvidia-.*")
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+
+
+def test_packages_alone_need_no_source(machine):
+    machine.add_python("3.11")
+    shutil.rmtree(machine.project / "normlib")
+    (machine.project / "setup.py").unlink()
+    run = machine.install("--packages")
+    assert run.returncode == 0, run.stderr
+    assert machine.pip_calls() == ["lock"]
+    assert machine.install("--packages").returncode == 0
+    assert machine.pip_calls() == []
+
+
+def test_project_is_added_to_the_packages(machine):
+    machine.add_python("3.11")
+    assert machine.install("--packages").returncode == 0
+    machine.pip_calls()
+    assert machine.install().returncode == 0
+    assert machine.pip_calls() == ["project"]
+    assert machine.install("--packages").returncode == 0
+    assert machine.install().returncode == 0
+    assert machine.pip_calls() == []
+
+
+def test_packages_alone_say_what_opencv_lacks(machine):
+    machine.add_python("3.11")
+    run = machine.install("--packages", STUB_LACKS="cv2")
+    assert run.returncode == 1
+    assert "apt-get install -y libgl1 libglib2.0-0" in run.stderr
+
+
+@pytest.mark.parametrize("index", [CPU_INDEX, "https://mirror.example/cpu"])
+def test_torch_for_cpus(machine, index):
+    machine.add_python("3.11")
+    chosen = {} if index == CPU_INDEX else {"TORCH_INDEX": index}
+    run = machine.install(TORCH_VARIANT="cpu", **chosen)
+    assert run.returncode == 0, run.stderr
+    torch, rest, project = machine.pip_calls()
+    pins = lock_pins("3.11")
+    for text in (f"--index-url {index} ", f"torch=={pins['torch']} ", "--no-deps"):
+        assert text in torch
+    assert f"torchvision=={pins['torchvision']} " in torch
+    assert "--index-url" not in rest
+    assert "--no-deps" in rest
+    assert project == "project"
+    every = {Requirement(line.split("#")[0]).name for line in lock_lines()}
+    assert every - rest_of_the_lock(machine) == {name for name in every if PYTORCH.fullmatch(name)}
+
+
+def test_small_disk_is_enough_for_cpus(machine):
+    machine.add_python("3.11")
+    run = machine.install(STUB_FREE_MB="3500", TORCH_VARIANT="cpu")
+    assert run.returncode == 0, run.stderr
+
+
+def test_index_without_torch_for_cpus(machine):
+    machine.add_python("3.11")
+    run = machine.install(TORCH_VARIANT="cpu", STUB_CUDA="13.0")
+    assert run.returncode == 1
+    assert "TORCH_INDEX gave a torch built for CUDA 13.0" in run.stderr
+    (machine.venv / "witness").touch()
+    assert machine.install(TORCH_VARIANT="cpu").returncode == 0
+    assert not (machine.venv / "witness").exists(), "pip would have kept the wrong torch"
+
+
+@pytest.mark.parametrize("variant", ["cpu", "system"])
+def test_torchvision_of_another_torch(machine, variant):
+    machine.add_python("3.11", torch="2.11.0")
+    run = machine.install(TORCH_VARIANT=variant, STUB_LACKS="torchvision")
+    assert run.returncode == 1
+    assert "operator torchvision::nms does not exist" in run.stderr
+    assert "project" not in machine.pip_calls()
+
+
+def test_environment_keeps_its_torch(machine):
+    machine.add_python("3.11")
+    assert machine.install(TORCH_VARIANT="cpu").returncode == 0
+    machine.pip_calls()
+    assert machine.install().returncode == 0
+    assert machine.pip_calls() == []
+    (machine.venv / "witness").touch()
+    assert machine.install(TORCH_VARIANT="cuda").returncode == 0
+    assert machine.pip_calls() == ["lock", "project"]
+    assert not (machine.venv / "witness").exists()
+
+
+def test_environment_from_before_the_variants_is_kept(installed):
+    (installed.venv / ".torch").unlink()
+    assert installed.install().returncode == 0
+    assert installed.install(TORCH_VARIANT="cuda").returncode == 0
+    assert installed.pip_calls() == []
+    assert installed.install(TORCH_VARIANT="cpu").returncode == 0
+    assert len(installed.pip_calls()) == 3
+
+
+def test_torch_of_the_system(machine):
+    machine.add_python("3.12", torch="2.11.0a0+a6c236b")
+    run = machine.install(TORCH_VARIANT="system")
+    assert run.returncode == 0, run.stderr
+    rest, project = machine.pip_calls()
+    assert "--no-deps" in rest
+    assert project == "project"
+    assert not {name for name in rest_of_the_lock(machine) if PYTORCH.fullmatch(name)}
+    assert "numpy" in rest_of_the_lock(machine)
+    configuration = (machine.venv / "pyvenv.cfg").read_text()
+    assert configuration == "include-system-site-packages = true\n"
+    assert machine.install(TORCH_VARIANT="system").returncode == 0
+    assert machine.pip_calls() == []
+
+
+@pytest.mark.parametrize("torch", ["2.5.1", "1.13.0+cu117", "3.0.0a0"])
+def test_torch_of_the_system_out_of_range(machine, torch):
+    machine.add_python("3.12", torch=torch)
+    run = machine.install(TORCH_VARIANT="system")
+    assert_refused(run, machine, f"has torch {torch};", "torch>=2.6,<3")
+
+
+def test_system_without_torch(machine):
+    machine.add_python("3.12")
+    assert_refused(machine.install(TORCH_VARIANT="system"), machine, "python3 has no torch")
+
+
+def test_torch_of_the_system_has_to_stay(machine):
+    machine.add_python("3.12", torch="2.11.0a0")
+    new = "2.11.0 /venv/torch/__init__.py"
+    run = machine.install(TORCH_VARIANT="system", STUB_PIP_TORCH=new)
+    assert run.returncode == 1
+    assert f"torch was 2.11.0a0 /system/torch/__init__.py, and is now {new}." in run.stderr
+
+
+def test_unknown_variant(machine):
+    machine.add_python("3.11")
+    run = machine.install(TORCH_VARIANT="rocm")
+    assert_refused(run, machine, "TORCH_VARIANT=rocm is none of cuda, cpu, system")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(["--help"], 0), (["--fast"], 2), (["--packages", "torch"], 2)]
+)
+def test_usage(machine, arguments, status):
+    run = machine.install(*arguments)
     assert run.returncode == status
     assert "Usage: tools/install.sh" in run.stdout
     assert not machine.venv.exists()
@@ -396,6 +553,11 @@ def test_shellcheck(script):
     assert run.returncode == 0, run.stdout
 
 
+def lock_lines() -> list[str]:
+    lines = (REPO / "requirements.lock").read_text().splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
 def lock_pins(python: str) -> dict[str, str]:
     environment = default_environment() | {
         "python_version": python,
@@ -403,11 +565,9 @@ def lock_pins(python: str) -> dict[str, str]:
         "sys_platform": "linux",
     }
     pins = {}
-    for line in (REPO / "requirements.lock").read_text().splitlines():
-        requirement = Requirement(line.split("#")[0]) if not line.startswith("#") else None
-        if requirement is None or (
-            requirement.marker and not requirement.marker.evaluate(environment)
-        ):
+    for line in lock_lines():
+        requirement = Requirement(line.split("#")[0])
+        if requirement.marker and not requirement.marker.evaluate(environment):
             continue
         pin = re.fullmatch(r"==([^,*]+)", str(requirement.specifier))
         assert pin, f"not an exact pin: {line}"

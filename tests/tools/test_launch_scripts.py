@@ -1,8 +1,7 @@
-"""dist_*.sh and slurm_*.sh: what they start, and that it ends with them."""
+"""dist_*.sh: what they start, and that it ends with them; and all scripts under shellcheck."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
@@ -15,56 +14,10 @@ from pathlib import Path
 import pytest
 
 from normlib.openmmlab.safe_loading import load_file
+from tests.launch_tree import RECORDER, ROOT, Tree, environ, free_port, value
 
-ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "tiny" / "config.py"
-SCRIPTS = sorted(ROOT.glob("tools/dist_*.sh")) + sorted(ROOT.glob("tools/slurm_*.sh"))
-VARIABLES = "NNODES NODE_RANK MASTER_ADDR PORT OMP_NUM_THREADS GPUS GPUS_PER_NODE CPUS_PER_TASK"
-VARIABLES = [*VARIABLES.split(), "SRUN_ARGS", "SLURM_JOB_NODELIST", "MASTER_PORT"]
-
-# Writes its arguments, one on a line, and a few variables; runs real Python where asked for "-c".
-RECORDER = f"""#!/bin/bash
-if [[ $1 == -c ]]; then exec {sys.executable} "$@"; fi
-printf '%s\\n' "$0" "$@" > "$RECORD"
-for name in MASTER_ADDR MASTER_PORT OMP_NUM_THREADS; do
-    printf '%s=%s\\n' "$name" "${{!name:-}}" >> "$RECORD"
-done
-"""
-
-
-class Tree:
-    """A checkout in a folder whose name needs quoting, with stubs for what scripts start."""
-
-    def __init__(self, folder):
-        self.root = folder / "a tree"
-        self.record = folder / "record"
-        shutil.copytree(ROOT / "tools", self.root / "tools")
-        self.config = self.root / "my config.py"
-        self.config.touch()
-        self.bin = folder / "bin"
-        self.bin.mkdir()
-        for name in ("python", "srun"):
-            self.stub(name, RECORDER)
-        self.stub("nvidia-smi", "#!/bin/sh\nexit 9\n")
-        self.stub("nproc", "#!/bin/sh\necho 12\n")
-        self.stub("scontrol", '#!/bin/bash\necho "$3" | tr , "\\n"\n')
-
-    def stub(self, name, text, folder=None):
-        path = (folder or self.bin) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        path.chmod(0o755)
-
-    def run(self, script, *args, **variables):
-        environ = {k: v for k, v in os.environ.items() if k not in VARIABLES}
-        environ |= {"PATH": f"{self.bin}:{environ['PATH']}", "RECORD": str(self.record)}
-        self.result = subprocess.run(
-            [self.root / "tools" / script, *map(str, args)],
-            env=environ | variables,
-            capture_output=True,
-            text=True,
-        )
-        return self.record.read_text().splitlines() if self.record.exists() else []
+SCRIPTS = [*sorted(ROOT.glob("tools/*.sh")), *sorted(ROOT.glob("tools/*.sbatch"))]
 
 
 @pytest.fixture
@@ -72,22 +25,18 @@ def tree(tmp_path):
     return Tree(tmp_path)
 
 
-def value(started, option):
-    """The value of --option=value."""
-    (found,) = [line for line in started if line.startswith(f"--{option}=")]
-    return found.partition("=")[2]
-
-
 class TestDist:
     def test_train(self, tree):
         extra = ["--work-dir", "my runs/1", "--cfg-options", "norm_cfg.type=SN", 'a="[1, 2]"']
         started = tree.run("dist_train.sh", tree.config, 4, *extra)
-        assert started[1:3] == ["-m", "torch.distributed.run"]
+        assert started[1] == str(tree.root / "tools" / "elastic_run.py")
         script = started.index(str(tree.root / "tools" / "train.py"))
         assert started[script + 1 : -3] == [str(tree.config), "--launcher", "pytorch", *extra]
         assert value(started, "nproc-per-node") == "4"
         assert value(started, "nnodes") == "1"
         assert value(started, "master-addr") == "127.0.0.1"
+        assert value(started, "rdzv-backend") == "static"
+        assert value(started, "max-restarts") == "0"
 
     def test_test(self, tree):
         started = tree.run("dist_test.sh", tree.config, "my weights.pth", 2, "--out", "r.json")
@@ -152,6 +101,7 @@ class TestDist:
             ("dist_train.sh", ["{config}", "two"], "GPUS is 'two'"),
             ("dist_train.sh", ["{config}", "0"], "GPUS is '0'"),
             ("dist_train.sh", ["absent.py", "2"], "absent.py does not exist"),
+            ("dist_run.sh", ["train.py", "2"], "usage: .*dist_run.sh SCRIPT GPUS CONFIG"),
         ],
     )
     def test_mistakes(self, script, arguments, message, tree):
@@ -159,66 +109,90 @@ class TestDist:
         assert tree.result.returncode == 2
         assert re.search(message, tree.result.stderr)
 
-    def test_several_nodes_need_an_address(self, tree):
-        assert tree.run("dist_train.sh", tree.config, 2, NNODES="2") == []
-        assert "MASTER_ADDR" in tree.result.stderr
+    @pytest.mark.parametrize(
+        ("variables", "message"),
+        [
+            ("NNODES=2", "NNODES=2 needs MASTER_ADDR"),
+            ("NNODES=0", "NNODES is '0'"),
+            ("NNODES=two", "NNODES is 'two'"),
+            ("NNODES=4:2 RDZV=c10d", "the smaller one, 2:4"),
+            ("NNODES=2:4 MASTER_ADDR=n1", "needs RDZV=c10d"),
+            ("NNODES=2:4 MASTER_ADDR=n1 RDZV=c10d RDZV_ID=a", "needs --resume"),
+            ("NNODES=2 MASTER_ADDR=n1 NODE_RANK=2", "NODE_RANK is 2 of 2 machines.* 0 to 1"),
+            ("NODE_RANK=first", "NODE_RANK is 'first'"),
+            ("PORT=http", "PORT is 'http'"),
+            ("PORT=65536", "PORT is '65536'"),
+            ("MAX_RESTARTS=-1", "MAX_RESTARTS is '-1'"),
+            ("STOP_SECONDS=5m", "STOP_SECONDS is '5m'"),
+            ("RDZV=etcd", "RDZV is 'etcd'"),
+            ("RDZV=c10d RDZV_ENDPOINT=n1", "RDZV_ENDPOINT is 'n1'.*HOST:PORT"),
+            ("RDZV_ENDPOINT=n1:29500", "is for RDZV=c10d"),
+            ("RDZV_ID=a/b", "RDZV_ID is 'a/b'"),
+            ("NNODES=2 MASTER_ADDR=n1 RDZV=c10d", "needs RDZV_ID"),
+            ("NNODES=2 MASTER_ADDR=n1 MAX_RESTARTS=1", "needs RDZV_ID"),
+            ("PET_NNODES=x", "NNODES is 'x'"),
+        ],
+    )
+    def test_wrong_variables(self, variables, message, tree):
+        given = dict(part.split("=") for part in variables.split())
+        assert tree.run("dist_train.sh", tree.config, 2, **given) == []
+        assert tree.result.returncode == 2
+        assert re.search(message, tree.result.stderr)
 
+    def test_every_run_has_an_id_of_its_own(self, tree):
+        ids = {value(tree.run("dist_train.sh", tree.config, 2), "rdzv-id") for _ in range(3)}
+        assert len(ids) == 3
+        named = tree.run("dist_train.sh", tree.config, 2, RDZV_ID="run-7")
+        assert value(named, "rdzv-id") == "run-7"
 
-class TestSlurm:
-    def test_train(self, tree):
-        started = tree.run("slurm_train.sh", "gpu", "my job", tree.config, "runs/1", "--resume")
-        assert started[0] == str(tree.bin / "srun")
-        assert value(started, "partition") == "gpu"
-        assert value(started, "job-name") == "my job"
-        assert value(started, "gres") == "gpu:8"
-        assert value(started, "ntasks") == value(started, "ntasks-per-node") == "8"
-        assert value(started, "cpus-per-task") == "5"
-        assert value(started, "kill-on-bad-exit") == "1"
-        script = started.index(str(tree.root / "tools" / "train.py"))
-        assert started[script - 2 : script] == ["python", "-u"]
-        arguments = [str(tree.config), "--launcher", "slurm", "--work-dir", "runs/1", "--resume"]
-        assert started[script + 1 : -3] == arguments
+    def test_machines_agree_on_an_id(self, tree):
+        ids = set()
+        for rank in "01":
+            variables = dict(NNODES="2", NODE_RANK=rank, MASTER_ADDR="fd00::1")
+            ids.add(value(tree.run("dist_train.sh", tree.config, 2, **variables), "rdzv-id"))
+        assert ids == {"fd00--1-29500"}
 
-    def test_test(self, tree):
-        started = tree.run("slurm_test.sh", "gpu", "job", tree.config, "w.pth", GPUS="2")
-        script = started.index(str(tree.root / "tools" / "test.py"))
-        assert started[script + 1 : -3] == [str(tree.config), "--launcher", "slurm", "w.pth"]
-        assert value(started, "gres") == "gpu:2"
+    def test_machines_that_come_and_leave(self, tree):
+        variables = dict(NNODES="2:4", RDZV="c10d", RDZV_ID="a", MAX_RESTARTS="3")
+        arguments = ["dist_train.sh", tree.config, 8, "--resume"]
+        started = tree.run(*arguments, **variables, RDZV_ENDPOINT="n1:1234")
+        assert value(started, "nnodes") == "2:4"
+        assert value(started, "rdzv-backend") == "c10d"
+        assert value(started, "rdzv-endpoint") == "n1:1234"
+        assert value(started, "max-restarts") == "3"
+        assert not any(line.startswith(("--master", "--node-rank")) for line in started)
+        started = tree.run(*arguments, **variables, MASTER_ADDR="n2", PORT="99")
+        assert value(started, "rdzv-endpoint") == "n2:99"
 
-    def test_sizes_and_options(self, tree):
-        variables = dict(GPUS="16", GPUS_PER_NODE="4", CPUS_PER_TASK="9")
-        srun = "--container-image=a.sqsh --qos=high"
-        arguments = ("slurm_train.sh", "gpu", "job", tree.config, "runs/1")
-        tree.stub("python", RECORDER, tree.root / ".venv" / "bin")
-        started = tree.run(*arguments, **variables, SRUN_ARGS=srun)
-        assert value(started, "ntasks") == "16"
-        assert value(started, "ntasks-per-node") == "4"
-        assert value(started, "gres") == "gpu:4"
-        assert value(started, "cpus-per-task") == "9"
-        # A container has its own Python; without one it is the tree's.
-        at = started.index("--container-image=a.sqsh")
-        assert started[at + 1 : at + 4] == ["--qos=high", "python", "-u"]
-        assert str(tree.root / "tools" / ".." / ".venv" / "bin" / "python") in tree.run(*arguments)
+    def test_what_torchrun_finds_in_the_environment_is_not_overruled(self, tree):
+        """The variables that the training operator of Kubeflow sets."""
+        operator = dict(
+            PET_NNODES="2:2",
+            PET_RDZV_BACKEND="c10d",
+            PET_RDZV_ENDPOINT="job-worker-0:23456",
+            PET_RDZV_ID="job",
+            PET_MAX_RESTARTS="3",
+        )
+        started = tree.run("dist_train.sh", tree.config, 8, **operator)
+        assert value(started, "nnodes") == "2:2"
+        assert value(started, "rdzv-backend") == "c10d"
+        assert value(started, "rdzv-endpoint") == "job-worker-0:23456"
+        assert value(started, "rdzv-id") == "job"
+        assert value(started, "max-restarts") == "3"
+        assert value(tree.run("dist_train.sh", tree.config, 8, NNODES="1"), "nnodes") == "1"
 
-    def test_the_first_node_is_looked_up_before_srun(self, tree):
-        arguments = ("slurm_train.sh", "gpu", "job", tree.config, "runs/1")
-        assert "MASTER_ADDR=n1" in tree.run(*arguments, SLURM_JOB_NODELIST="n1,n2")
-        given = tree.run(*arguments, SLURM_JOB_NODELIST="n1,n2", MASTER_ADDR="other", PORT="99")
-        assert "MASTER_ADDR=other" in given
-        assert "MASTER_PORT=99" in given
-        assert "MASTER_ADDR=" in tree.run(*arguments)
-
-    def test_without_scontrol_nothing_starts(self, tree):
-        tree.stub("scontrol", "#!/bin/sh\necho no scontrol >&2\nexit 127\n")
-        arguments = ("slurm_train.sh", "gpu", "job", tree.config, "runs/1")
-        assert tree.run(*arguments, SLURM_JOB_NODELIST="n1") == []
-        assert tree.result.returncode != 0
-
-    def test_mistakes(self, tree):
-        assert tree.run("slurm_train.sh", "gpu", "job", tree.config) == []
-        assert "usage" in tree.result.stderr
-        assert tree.run("slurm_test.sh", "gpu", "job", "absent.py", "w.pth") == []
-        assert "absent.py does not exist" in tree.result.stderr
+    def test_a_master_with_workers_in_the_environment(self, tree):
+        operator = dict(
+            PET_NNODES="2",
+            PET_NODE_RANK="1",
+            MASTER_ADDR="job-master-0",
+            MASTER_PORT="23456",
+            PET_MASTER_PORT="23456",
+        )
+        started = tree.run("dist_train.sh", tree.config, 8, **operator)
+        assert value(started, "node-rank") == "1"
+        assert value(started, "master-addr") == "job-master-0"
+        assert value(started, "master-port") == "23456"
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
@@ -236,12 +210,11 @@ def real(tmp_path):
     python.chmod(0o755)
     shutil.copytree(ROOT / "tools", tmp_path / "tools")
 
-    def start(script, *args):
-        environ = {k: v for k, v in os.environ.items() if k not in VARIABLES}
+    def start(script, *args, **variables):
         return subprocess.Popen(
             [tmp_path / "tools" / script, *map(str, args)],
             cwd=tmp_path,
-            env=environ | {"PYTHONPATH": str(ROOT)},
+            env=environ(PYTHONPATH=str(ROOT), **variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -283,12 +256,12 @@ class TestTwoProcesses:
     def test_a_mistake_ends_every_process_and_is_the_last_word(self, real, tmp_path):
         train = real("dist_train.sh", TINY, 2, "--cfg-options", "norm_cfg.type=XX")
         log, _ = train.communicate()
-        assert train.returncode != 0
-        assert "\nerror: " in f"\n{log}"
-        assert "norm_cfg.type is 'XX'" in log.partition("Root Cause")[2]
+        assert train.returncode == 2
+        last = log.rstrip().splitlines()[-1]
+        assert re.match(r"error \(rank [01]\): .*norm_cfg.type is 'XX'", last)
+        assert "Traceback" not in log
 
-    @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-    def test_a_signal_ends_the_children(self, sent, real, tmp_path):
+    def test_a_signal_ends_the_children(self, real, tmp_path):
         work_dir = str(tmp_path / "endless")
         options = ["--cfg-options", "train_cfg.max_epochs=100000", "val_cfg=None"]
         options += ["val_dataloader=None", "val_evaluator=None"]
@@ -297,10 +270,27 @@ class TestTwoProcesses:
             if "Epoch(train)" in line:
                 break
         assert len(processes_naming(work_dir)) >= 3
-        train.send_signal(sent)
+        train.send_signal(signal.SIGINT)
         train.communicate(timeout=60)
-        assert train.returncode != 0
+        assert train.returncode == 130
         deadline = time.monotonic() + 10
         while processes_naming(work_dir) and time.monotonic() < deadline:
             time.sleep(0.1)
         assert processes_naming(work_dir) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rdzv", ["static", "c10d"])
+def test_two_machines(rdzv, real, tmp_path):
+    """Two launchers of one process each, which meet over loopback and train together."""
+    options = ["--work-dir", tmp_path / "run", "--cfg-options", "norm_cfg.type=SyncSN"]
+    shared = dict(NNODES="2", MASTER_ADDR="127.0.0.1", PORT=str(free_port()), RDZV=rdzv)
+    shared |= dict(RDZV_ID="two", PET_LOCAL_ADDR="127.0.0.1", OMP_NUM_THREADS="1")
+    machines = [
+        real("dist_train.sh", TINY, 1, *options, **shared, NODE_RANK=str(rank)) for rank in (0, 1)
+    ]
+    logs = [machine.communicate(timeout=120)[0] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], "\n".join(logs)
+    # Four images of the eight for each process, two in a batch; one of the two logs.
+    assert sum("[2][2/2]" in log for log in logs) == 1
+    assert "backbone.norm.mean_weight" in load_file(tmp_path / "run" / "epoch_2.pth")["state_dict"]

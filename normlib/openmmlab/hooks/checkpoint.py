@@ -28,7 +28,7 @@ class SafeCheckpointHook(CheckpointHook):
     (``backend_args``) all is as in mmengine.
     """
 
-    file_backend: Any
+    file_backend: Any = None
 
     def before_train(self, runner: Runner) -> None:
         """Look up what is kept, and clear away what a killed process left half-written."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from normlib.openmmlab.amp import CPUAmpOptimWrapper
 from normlib.openmmlab.errors import ConfigError, TrainingError
 from normlib.openmmlab.hooks.checkpoint_times import saves_after_iter
+from normlib.openmmlab.step_guard import StepGuard
 from normlib.openmmlab.wrappers import bare_model
 
 _GRAD_NORM = "train/grad_norm"
@@ -34,33 +35,62 @@ class NonFiniteLossHook(Hook):
     that are not finite, which the next loss would show, is looked at before a checkpoint or an
     evaluation.
 
+    With ``max_skips`` iterations with such a loss are left out instead, see
+    :class:`normlib.openmmlab.step_guard.StepGuard`: the log tells of each, and more in a row than
+    so many stop the run. Every iteration then waits for its loss.
+
     Args:
         interval: Iterations between looks at the losses.
+        max_skips: How many iterations in a row may be left out; 0 stops at the first.
 
     Raises:
-        ConfigError: ``interval`` is not positive, or the model returns no ``loss``.
+        ConfigError: ``interval`` is not positive, ``max_skips`` is negative, the model returns no
+            ``loss``, or the optimizer cannot skip.
         TrainingError: A loss, or a weight about to be saved, is not finite.
     """
 
     # Before whatever saves, averages or evaluates.
     priority = "ABOVE_NORMAL"
 
-    def __init__(self, interval: int = 10) -> None:
-        if not isinstance(interval, int) or isinstance(interval, bool) or interval < 1:
-            raise ConfigError(f"NonFiniteLossHook: interval is {interval!r}; it must be 1 or more")
+    def __init__(self, interval: int = 10, max_skips: int = 0) -> None:
+        for name, value, least in (("interval", interval, 1), ("max_skips", max_skips, 0)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ConfigError(
+                    f"NonFiniteLossHook: {name} is {value!r}; it must be {least} or more"
+                )
         self.interval = interval
+        self.max_skips = max_skips
+        self._guard: StepGuard | None = None
+        self._skips = 0
         self._unread: list[_Step] = []
         self._last: _Step | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Forget an earlier training."""
-        self._unread, self._last = [], None
+        self._unread, self._last, self._skips = [], None, 0
+        if self.max_skips:
+            self._guard = StepGuard(runner.optim_wrapper, bare_model(runner.model))
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Keep what an iteration that is left out would change."""
+        if self._guard is not None:
+            self._guard.keep()
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave the optimizer as it was."""
+        if self._guard is not None:
+            self._guard.remove()
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Keep the losses, and read them where it is time to."""
-        self._unread.append(_Step.of(runner, outputs))
+        step = _Step.of(runner, outputs)
+        if self._guard is not None and self._guard.has_skipped:
+            self._skip(runner, step)
+        else:
+            self._skips = 0
+            self._unread.append(step)
         saves = saves_after_iter(runner)
         if (runner.iter + 1) % self.interval == 0 or saves:
             self._read_losses(runner)
@@ -76,6 +106,20 @@ class NonFiniteLossHook(Hook):
         """Look before the checkpoint of the epoch."""
         self._read_losses(runner)
         self._check_weights(runner)
+
+    def _skip(self, runner: Runner, step: _Step) -> None:
+        """Tell of an iteration that was left out, or stop where it is one too many."""
+        bad_here = not bool(step.losses["loss"].isfinite())
+        before = self._unread[-1] if self._unread else self._last
+        problem = _about_loss(runner, step, before, bad_here)
+        self._skips += 1
+        if self._skips > self.max_skips:
+            _stop(runner, f"{self._skips} iterations in a row could not be used: {problem}")
+        if dist.is_main_process():
+            runner.logger.warning(
+                f"left out an iteration ({self._skips} of at most {self.max_skips} in a row): "
+                f"{problem}"
+            )
 
     def _read_losses(self, runner: Runner) -> None:
         steps, self._unread = self._unread, []

@@ -12,6 +12,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from normlib.image_size import ImageSizeError, why_refused
+
 
 @HOOKS.register_module()
 class PictureHook(Hook):
@@ -47,6 +49,8 @@ class PictureHook(Hook):
             return
         for sample in outputs or ():
             content = fileio.get(sample.img_path, backend_args=self.backend_args)
+            if refused := why_refused(content):
+                raise ImageSizeError(f"{sample.img_path} {refused}")
             image = mmcv.imfrombytes(content, channel_order="rgb")
             path = self._place(Path(sample.img_path))
             runner.visualizer.add_datasample(path.stem, image, sample, out_file=str(path))

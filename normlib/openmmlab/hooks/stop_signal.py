@@ -73,11 +73,14 @@ class StopSignalHook(Hook):
             )
 
     def after_train(self, runner: Runner) -> None:
-        """Listen no more."""
+        """Hear the last vote."""
+        self._decided()
+
+    def stop_listening(self) -> None:
+        """Leave signals to whom they were left before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
-        self._decided()
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self._asked.is_set():

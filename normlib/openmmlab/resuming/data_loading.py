@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -81,6 +83,10 @@ class CheckedLoader(DataLoader[Any]):
         fetch = partial(_fetch, self.dataset)
         self.dataset.__getitems__ = fetch  # type: ignore[attr-defined]
         yield from super().__iter__()
+
+    def stop_workers(self) -> None:
+        """End workers that wait for another epoch."""
+        self._iterator = None
 
     def held_by(self, pid: int) -> str | None:
         """The sample that a worker was reading, by its file where the data set tells; else None."""
@@ -224,5 +230,23 @@ def _begin_worker(slots: Any, begin: Any, worker: int) -> None:
     global _held
     _held = slots
     slots[2 * worker] = os.getpid()
+    _end_for_parent_alone()
     if begin is not None:
         begin(worker)
+
+
+def _end_for_parent_alone() -> None:
+    """Leave signals to a whole group of processes to the parent, which needs its workers to save.
+
+    Schedulers and torchrun signal workers, too. DataLoader ends its own by SIGTERM from the parent.
+    """
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    parent = os.getppid()
+
+    def wait() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+            pass
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from mmengine.dist import get_rank
@@ -49,8 +50,9 @@ class ExactEpochLoop(EpochBasedTrainLoop):
         self.runner.model.train()
         if self.batches_done:
             self.dataloader.batches.skip(self.batches_done)
-        for number, batch in enumerate(self.dataloader, self.batches_done):
-            self.run_iter(number, batch)
+        with _ending(iter(self.dataloader)) as batches:
+            for number, batch in enumerate(batches, self.batches_done):
+                self.run_iter(number, batch)
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1
         self.batches_done = 0
@@ -93,12 +95,13 @@ class ExactIterLoop(IterBasedTrainLoop):
         else:  # a stream, which has to be read to be left behind
             for _ in range(self._iter):
                 next(self.dataloader_iterator)
-        while self._iter < self._max_iters and not self.stop_training:
-            runner.model.train()
-            self.run_iter(next(self.dataloader_iterator))
-            self._decide_current_val_interval()
-            if self.validates_after(self._iter):
-                runner.val_loop.run()
+        with _ending(self.dataloader_iterator) as batches:
+            while self._iter < self._max_iters and not self.stop_training:
+                runner.model.train()
+                self.run_iter(next(batches))
+                self._decide_current_val_interval()
+                if self.validates_after(self._iter):
+                    runner.val_loop.run()
         runner.call_hook("after_train_epoch")
         runner.call_hook("after_train")
         return runner.model
@@ -120,6 +123,16 @@ class ExactIterLoop(IterBasedTrainLoop):
         """Whether there is a validation after so many iterations."""
         due = iterations % self.val_interval == 0 or iterations == self._max_iters
         return self.runner.val_loop is not None and iterations >= self.val_begin and due
+
+
+@contextmanager
+def _ending(batches: Iterator[Any]) -> Iterator[Iterator[Any]]:
+    """End the workers that read batches, at once and not when all else that refers to them goes."""
+    try:
+        yield batches
+    finally:
+        if isinstance(batches, Generator):
+            batches.close()
 
 
 def _begin_iteration(loop: EpochBasedTrainLoop | IterBasedTrainLoop) -> None:

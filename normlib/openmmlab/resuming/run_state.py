@@ -20,6 +20,8 @@ from torch import Tensor, nn
 
 import normlib
 from normlib.openmmlab import sharded
+from normlib.openmmlab.errors import CheckpointError
+from normlib.openmmlab.recorded_config import differences, read_recorded
 from normlib.openmmlab.resuming.loops import ExactEpochLoop
 
 # Key of a checkpoint: for each rank, the buffers that differ from those in the state dict.
@@ -27,6 +29,8 @@ RANK_BUFFERS = "rank_buffers"
 # Name of a checkpoint of a run that was asked to end, with its iterations.
 INTERRUPTED = "interrupted_iter_{}.pth"
 _PLACE = "place"
+# What a config says of one start of a run alone.
+_PASSING = ("work_dir", "resume", "load_from", "launcher", "experiment_name", "log_level")
 
 
 def describe(runner: Runner, meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,6 +137,23 @@ def inexact(runner: Runner, place: Mapping[str, Any]) -> list[str]:
         if now[key] != place[key]:
             notes.append(f"{name} {now[key]}, before {place[key]}: sums are rounded otherwise")
     return notes
+
+
+def changed_settings(runner: Runner, meta: Mapping[str, Any]) -> list[str]:
+    """What the config says otherwise than the one that a checkpoint was trained with.
+
+    Args:
+        runner: Resumed.
+        meta: Of the checkpoint; its config is read as data, and not run.
+    """
+    text = meta.get("cfg")
+    if not isinstance(text, str):
+        return []
+    try:
+        recorded = read_recorded(text, "the config in the checkpoint")
+    except CheckpointError as error:
+        return [str(error)]
+    return differences(recorded, runner.cfg.to_dict(), ignored=_PASSING)
 
 
 def _buffers(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

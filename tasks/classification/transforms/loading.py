@@ -14,6 +14,9 @@ from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2.functional import to_dtype
 
 from tasks.data_checks import DatasetError, read_image_file
+from tasks.data_checks.image_header import FORMATS
+
+_GIF = b"GIF8"
 
 
 @TRANSFORMS.register_module()
@@ -45,18 +48,25 @@ class LoadImageTensor(BaseTransform):
 
 
 def _decoded(path: str, content: bytes) -> torch.Tensor:
+    # Of an animation torchvision decodes all pictures.
+    image = None if content.startswith(_GIF) else _by_torchvision(content)
+    return _by_pillow(path, content) if image is None else image
+
+
+def _by_torchvision(content: bytes) -> torch.Tensor | None:
+    """None where Pillow is to try: it knows more formats, and damage that libjpeg tolerates."""
     try:
         # The copy is writable, as torch wants it.
         encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         image = decode_image(encoded, ImageReadMode.RGB)
     except (RuntimeError, ValueError):
-        pass  # Pillow knows more formats, and some damage that libjpeg tolerates.
-    else:
-        if image.dim() == 4:  # an animation
-            image = image[0]
-        return to_dtype(image, torch.uint8, scale=True)
+        return None
+    return to_dtype(image[0] if image.dim() == 4 else image, torch.uint8, scale=True)
+
+
+def _by_pillow(path: str, content: bytes) -> torch.Tensor:
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DatasetError(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from tasks.data_checks import Problem, found
+from tasks.data_checks import Problem, found, outside
 
 
 def check_ids(content: dict) -> list[Problem]:
@@ -33,6 +33,13 @@ def check_ids(content: dict) -> list[Problem]:
 
 def _repeated(values: Iterable) -> list:
     return [value for value, count in Counter(values).items() if count > 1]
+
+
+def check_file_names(images: Sequence[dict]) -> list[Problem]:
+    """Image entries whose `file_name` is no path below the folder of the images."""
+    places = (f"number {number}, image {image['id']}" for number, image in enumerate(images))
+    names = [image["file_name"] for image in images]
+    return outside(names, places, "file names")
 
 
 def check_classes(

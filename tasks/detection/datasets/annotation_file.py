@@ -54,7 +54,7 @@ def read_annotation_file(path: str | Path) -> dict:
         content = json.loads(text)
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not JSON: {error}") from None
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(
             f"{path} is not JSON, or is cut off: {error}; the file ends with {text[-30:]!r}"
         ) from None
@@ -112,7 +112,7 @@ def _find_categories(path: Path) -> list[dict] | None:
         text = content[starts[0] : starts[0] + _CATEGORIES_WINDOW].decode(errors="replace")
     try:
         categories, _ = json.JSONDecoder().raw_decode(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     whole = all(isinstance(entry, dict) and {"id", "name"} <= entry.keys() for entry in categories)
     return categories if whole else None

@@ -119,6 +119,7 @@ class CheckedCocoDataset(CocoDataset):
     def _check(self, content: dict) -> None:
         images = content["images"]
         problems = annotation_check.check_ids(content)
+        problems += annotation_check.check_file_names(images)
         problems += annotation_check.check_image_sizes(images)
         problems += annotation_check.check_classes(
             content["categories"], self.metainfo["classes"], self.allow_unused_categories

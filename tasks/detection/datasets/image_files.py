@@ -59,8 +59,6 @@ def check_image_content(images: Sequence[dict], folder: str, exif: bool) -> list
                 if damage:
                     return f"{path} {damage}", None
                 return None, _size_problem(path, image, read_header(file), exif)
-        except Image.DecompressionBombError:
-            return None, None
         except Image.UnidentifiedImageError:
             return f"{path} is not an image, or one that is badly damaged", None
         except (OSError, ValueError) as error:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from normlib.image_size import why_refused
 from tasks.data_checks import DatasetError, find_damage
 from tasks.data_checks.image_header import read_header
 from tasks.face.transforms.decoding import IMAGE_SIZE, wrong_size
@@ -46,6 +47,8 @@ def read_checked_bin(path: str) -> VerificationBin:
         file = io.BytesIO(image)
         if damage := find_damage(file):
             raise DatasetError(f"{where} {damage}; fetch the file again")
+        if refused := why_refused(image):
+            raise DatasetError(f"{where} {refused}")
         try:
             header = read_header(file)
         except (OSError, ValueError, SyntaxError) as error:

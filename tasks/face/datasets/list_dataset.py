@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from torch.utils.data import Dataset
 
-from tasks.data_checks import DatasetError, found, raise_if_any
+from tasks.data_checks import DatasetError, found, outside, raise_if_any
 from tasks.face.transforms.packing import in_one_piece
 from tasks.image_classes import IMAGE_SUFFIXES, images_under, missing_files
 
@@ -108,9 +108,11 @@ def _all(folder: str) -> list[str]:
 def _listed(path: str, folder: str) -> list[str]:
     try:
         with open(path, encoding="utf-8") as file:
-            names = [line.strip() for line in file if line.strip()]
+            lines = {at: line.strip() for at, line in enumerate(file, 1) if line.strip()}
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"list file {path} cannot be read: {error}") from error
+    names = list(lines.values())
+    raise_if_any(path, outside(names, (f"line {number}" for number in lines)))
     missing = missing_files(folder, names)
     text = f"of {len(names)} images that it names are missing in {folder}"
     raise_if_any(path, found(text, missing))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.data_checks import DatasetError, found, raise_if_any
+from tasks.data_checks import DatasetError, found, leads_out, outside, raise_if_any
 from tasks.image_classes import IMAGE_SUFFIXES, missing_files
 
 _FORM = (
@@ -40,8 +40,8 @@ def read_pair_list(path: str, folder: str) -> PairList:
         folder: What the paths are relative to.
 
     Raises:
-        DatasetError: The list is missing, empty, has a line of another form, or names files that
-            do not exist.
+        DatasetError: The list is missing, empty, has a line of another form or with a path that
+            leads out of the folder, or names files that do not exist.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -57,8 +57,12 @@ def read_pair_list(path: str, folder: str) -> PairList:
     files = _LfwFiles(folder)
     names: dict[str, int] = {}
     pairs, same, wrong = [], [], []
+    used: list[tuple[str, str]] = []
     for number, parts in fields:
         if lfw:
+            if any("/" in part or leads_out(part) for part in parts):
+                wrong.append(f"line {number}: {' '.join(parts)!r}")
+                continue
             together = len(parts) == 3
             first = files.path(parts[0], parts[1])
             second = files.path(parts[0] if together else parts[2], parts[-1])
@@ -67,9 +71,11 @@ def read_pair_list(path: str, folder: str) -> PairList:
         else:
             wrong.append(f"line {number}: {' '.join(parts)!r}")
             continue
+        used += [(first, f"line {number}"), (second, f"line {number}")]
         pairs.append([names.setdefault(name, len(names)) for name in (first, second)])
         same.append(together)
-    raise_if_any(path, found(f"lines have another form; {_FORM}", wrong))
+    problems = found(f"lines have another form; {_FORM}", wrong)
+    raise_if_any(path, problems + outside([name for name, _ in used], (line for _, line in used)))
     paths = list(names)
     text = f"of {len(paths)} images that it names are missing in {folder}"
     raise_if_any(path, found(text, missing_files(folder, paths)))

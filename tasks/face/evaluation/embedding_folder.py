@@ -109,7 +109,7 @@ def _check_finite(path: Path, embeddings: np.ndarray, names: list[str]) -> None:
 def _read_about(path: Path) -> dict[str, Any]:
     try:
         about = json.loads(path.read_text(**TEXT))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path} is not JSON: {error}; {_MADE_BY}") from error
     if not isinstance(about, dict):
         raise DatasetError(f"{path} holds {type(about).__name__}, not an object; {_MADE_BY}")

@@ -10,6 +10,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 
+from normlib.image_size import why_refused
 from tasks.data_checks import DatasetError, find_damage
 
 IMAGE_SIZE = (112, 112)  # width and height of aligned and cropped faces
@@ -57,13 +58,16 @@ def decode_rgb(content: np.ndarray, where: str) -> np.ndarray:
         uint8 of shape (height, width, 3), red, green, blue.
 
     Raises:
-        UndecodableFaceError: It is empty, cut off or no image. OpenCV before 5 decodes a JPEG file
-            that is cut off without an error.
+        UndecodableFaceError: It is empty, cut off, no image, or has more pixels than
+            `normlib.image_size` allows. OpenCV before 5 decodes a JPEG file that is cut off without
+            an error.
     """
     # Only what does not end as JPEG files do is looked at closely, which takes a copy.
     unlike_jpeg = content[-2:].tobytes() != _JPEG_END
     if unlike_jpeg and (damage := find_damage(io.BytesIO(content.tobytes()))):
         raise UndecodableFaceError(f"{where} {damage}; fetch it again, or remove it")
+    if refused := why_refused(content):
+        raise UndecodableFaceError(f"{where} {refused}")
     try:
         image = cv2.imdecode(content, cv2.IMREAD_COLOR if _RGB is None else _RGB)
     except cv2.error:

@@ -16,6 +16,7 @@ from tasks.data_checks.scan import spread
 
 from .examination import ExaminationMixin
 from .file_check import check_files
+from .image_list import check_image_list
 from .label_values import LabelValues
 from .layout import Layout, check_folder
 from .pairs import check_pairs
@@ -95,6 +96,8 @@ class CheckedSegMixin(ExaminationMixin):
         local = self._is_local()
         if local:
             self._check_layout()
+        if self.ann_file:
+            check_image_list(self.ann_file, self.backend_args)
         samples = super().load_data_list()
         for sample in samples:
             sample["num_classes"] = values.num_classes

@@ -77,7 +77,7 @@ def _header(path: str) -> ImageHeader | str:
             return f"{path} {damage}" if damage else read_header(file)
     except Image.UnidentifiedImageError:
         return f"{path} is not an image, or one that is badly damaged"
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError) as error:
         return f"{path} cannot be read: {error}"
 
 

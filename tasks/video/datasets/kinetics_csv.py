@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from tasks.data_checks import DatasetError, found, raise_if_any
+from tasks.data_checks import DatasetError, found, leads_out, raise_if_any
 from tasks.image_classes import encoded, file_state
 
 from .class_folders import VIDEO_SUFFIXES
@@ -77,7 +77,7 @@ def _parse(path: str, state: tuple[int, int]) -> KineticsCsv:
     stems: list[str] = []
     names: list[str] = []
     lines: list[int] = []
-    wrong, unlabelled = [], []
+    wrong, unlabelled, escaping = [], [], []
     for number, row in rows:
         fields = [row[at].strip() if at < len(row) else "" for at in places]
         stem = _stem(*fields[1:])
@@ -85,13 +85,17 @@ def _parse(path: str, state: tuple[int, int]) -> KineticsCsv:
             wrong.append(f"line {number}: {','.join(row)!r}")
         elif not fields[0]:
             unlabelled.append(f"line {number}: {','.join(row)!r}")
+        elif leads_out(f"{fields[0]}/{stem}") or leads_out(stem) or "/" in stem:
+            escaping.append(f"line {number}: {','.join(row)!r}")
         else:
             stems.append(stem)
             names.append(fields[0])
             lines.append(number)
     text = "lines have not a youtube_id and a time_start and time_end in seconds"
     without = "lines have no label, as in test lists; name a list of training or validation"
-    raise_if_any(path, [*found(text, wrong), *found(without, unlabelled)])
+    paths = "lines have a youtube_id or label that names other folders (by /, .., \\ or a first ~)"
+    problems = [*found(text, wrong), *found(without, unlabelled), *found(paths, escaping)]
+    raise_if_any(path, problems)
     classes = tuple(sorted(set(names)))
     indices = {name: index for index, name in enumerate(classes)}
     labels = np.array([indices[name] for name in names])

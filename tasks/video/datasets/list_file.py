@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from tasks.data_checks import DatasetError, found, raise_if_any
+from tasks.data_checks import DatasetError, found, outside, raise_if_any
 from tasks.image_classes import (
     check_same_classes,
     classes_beside,
@@ -47,7 +47,8 @@ def parse_list(path: str) -> VideoList:
     """Read a list file, once for as long as it stays as it is; see :func:`read_video_list`.
 
     Raises:
-        DatasetError: The file is missing or empty, or has a line of another form.
+        DatasetError: The file is missing or empty, or has a line of another form or with a path
+            that leads out of the folder of the videos.
     """
     return _parse(path, file_state(path))
 
@@ -66,9 +67,11 @@ def _parse(path: str, state: tuple[int, int]) -> VideoList:
         if not name or not _is_number(label):
             wrong.append(f"line {number}: {line!r}")
         else:
-            paths.append(start.rstrip("/"))
+            paths.append(start.rstrip("/") or start)
             numbers.append((int(label), int(frames), number))
-    raise_if_any(path, found(_FORM + _NO_CSV * path.endswith(".csv"), wrong))
+    problems = found(_FORM + _NO_CSV * path.endswith(".csv"), wrong)
+    problems += outside(paths, (f"line {number}" for _, _, number in numbers))
+    raise_if_any(path, problems)
     if not paths:
         raise DatasetError(f"{path} lists no videos; write a line 'PATH LABEL' for each")
     return VideoList(encoded(paths), *np.array(numbers, np.int64).T.copy())

@@ -8,20 +8,19 @@ from typing import NamedTuple
 
 import av
 
+from normlib.image_size import most_pixels
+
 from .diagnosis import missing_bytes, why_no_video
 from .errors import VideoError
 
-MOST_PIXELS = 1 << 26
+# Of a frame; a clip holds many, so that less is allowed than for an image.
+_MOST_PIXELS = 1 << 26
 # Playlists open other files and addresses, and images and texts are no videos.
 _FORMATS = (
     "mov matroska avi flv live_flv mpegts mpeg mpegvideo asf ogg gif ivf obu rm mxf nut dv m4v "
     "h264 hevc yuv4mpegpipe wtv mp3 wav aac flac"
 )
-_OPTIONS = {
-    "format_whitelist": _FORMATS.replace(" ", ","),
-    "protocol_whitelist": "file",
-    "max_pixels": str(MOST_PIXELS),
-}
+_OPTIONS = {"format_whitelist": _FORMATS.replace(" ", ","), "protocol_whitelist": "file"}
 _CODEC = re.compile(r"Video: (.*)")
 
 
@@ -49,8 +48,9 @@ def open_container(path: str) -> Opened:
         file_bytes = os.stat(path).st_size
     except (OSError, ValueError) as error:
         raise VideoError(f"{path} cannot be read: {error}") from error
+    options = _OPTIONS | {"max_pixels": str(_most_pixels())}
     try:
-        container = av.open(f"file:{path}", options=_OPTIONS, metadata_errors="replace")
+        container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except (av.FFmpegError, ValueError, OverflowError) as error:
         raise VideoError(f"{path} {_why_not(path, error)}") from error
     try:
@@ -58,6 +58,10 @@ def open_container(path: str) -> Opened:
     except BaseException:
         container.close()
         raise
+
+
+def _most_pixels() -> int:
+    return min(_MOST_PIXELS, most_pixels())
 
 
 def _why_not(path: str, error: Exception) -> str:
@@ -83,14 +87,15 @@ def _video_stream(container: av.container.InputContainer, path: str) -> av.Video
             "anew, as by `ffmpeg -i FILE -c:v libx264 OUT.mp4` of an FFmpeg that has one"
         )
     width, height = context.width, context.height
-    if not 0 < width * height <= MOST_PIXELS:
+    most = _most_pixels()
+    if not 0 < width * height <= most:
         size = f"of {width} x {height} pixels" if width * height else "of no size that can be read"
         raise VideoError(
-            f"{path} has frames {size} by its head; up to {MOST_PIXELS:,} pixels are read: it is "
+            f"{path} has frames {size} by its head; up to {most:,} pixels are read: it is "
             "damaged, or to be scaled down"
         )
     context.thread_type, context.thread_count = "NONE", 1
-    context.options = {"max_pixels": str(MOST_PIXELS)}
+    context.options = {"max_pixels": str(most)}
     return stream
 
 

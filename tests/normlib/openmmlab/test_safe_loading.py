@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 import zipfile
@@ -14,8 +15,10 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
 
 import normlib.openmmlab  # noqa: F401
+from normlib.openmmlab import safe_loading
 from normlib.openmmlab.errors import CheckpointError
 from normlib.openmmlab.safe_loading import load_file
+from tests.file_server import file_server
 
 VALUES = {
     "float": np.arange(6.0).reshape(2, 3),
@@ -181,52 +184,67 @@ def test_safetensors_follow_map_location(map_location, tmp_path):
     assert loaded.device.type == "meta"
 
 
+@pytest.fixture
+def zoo(tmp_path, monkeypatch):
+    """A web server of this machine, the only place of all model zoos."""
+    with file_server() as server:
+        urls = {"resnet18": server.url("r50.pth"), "detectron/resnet50_gn": server.url("r50.pth")}
+        monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+        monkeypatch.setattr(safe_loading, "get_torchvision_models", lambda: urls)
+        monkeypatch.setattr(safe_loading, "get_external_models", lambda: urls)
+        yield server
+
+
 @pytest.mark.parametrize(
-    "name",
-    [
-        "https://host.invalid/r50.pth",
-        "torchvision://resnet18",
-        "open-mmlab://detectron/resnet50_gn",
-    ],
+    "name", ["{url}", "torchvision://resnet18", "open-mmlab://detectron/resnet50_gn"]
 )
-def test_downloads_are_loaded_safely(name, tmp_path, monkeypatch):
+def test_downloads_are_loaded_safely(name, zoo, saved, tmp_path):
     mark = tmp_path / "ran"
-
-    def download(url, path, progress):
-        torch.save({"weight": Call(os.system, f"touch {mark}")}, path)
-
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    zoo.content = saved({"weight": Call(os.system, f"touch {mark}")}).read_bytes()
     with pytest.raises(CheckpointError, match="is refused"):
-        CheckpointLoader.load_checkpoint(name, "cpu")
+        CheckpointLoader.load_checkpoint(name.format(url=zoo.url("r50.pth")), "cpu")
     assert not mark.exists()
 
 
-def test_a_download_is_kept(tmp_path, monkeypatch):
-    calls = []
-
-    def download(url, path, progress):
-        calls.append(url)
-        torch.save({"weight": torch.ones(2)}, path)
-
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+def test_a_download_is_kept(zoo, saved, tmp_path):
+    zoo.content = saved({"weight": torch.ones(2)}).read_bytes()
     for _ in range(2):
-        loaded = CheckpointLoader.load_checkpoint("https://host.invalid/zoo/r50.pth?x=1", "cpu")
+        loaded = CheckpointLoader.load_checkpoint(zoo.url("zoo/r50.pth?x=1"), "cpu")
         assert torch.equal(loaded["weight"], torch.ones(2))
-    assert calls == ["https://host.invalid/zoo/r50.pth?x=1"]
+    assert zoo.asked == ["/zoo/r50.pth?x=1"]
     assert (tmp_path / "checkpoints" / "r50.pth").is_file()
 
 
-def test_without_a_network_the_message_says_where_the_file_goes(tmp_path, monkeypatch):
-    def download(url, path, progress):
-        raise OSError("no route to host")
-
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    with pytest.raises(CheckpointError, match="no route to host") as caught:
-        CheckpointLoader.load_checkpoint("https://host.invalid/r50.pth", "cpu")
+def test_without_a_network_the_message_says_where_the_file_goes(zoo, tmp_path):
+    url = zoo.url("r50.pth")
+    zoo.shutdown()
+    zoo.server_close()
+    with pytest.raises(CheckpointError, match="could not download") as caught:
+        CheckpointLoader.load_checkpoint(url, "cpu")
     assert str(tmp_path / "checkpoints" / "r50.pth") in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["s3://bucket/a.pth", "petrel://a.pth", "pavi://a"])
+def test_places_that_are_not_loaded_from(name):
+    with pytest.raises(CheckpointError, match="nothing is loaded; fetch the file"):
+        CheckpointLoader.load_checkpoint(name, "cpu")
+
+
+@pytest.mark.parametrize("way", ["compressed", "overlapping"])
+def test_archives_that_unpack_to_more_are_refused(way, saved):
+    path = saved({"weight": torch.zeros(1 << 16)})
+    target = path.with_name("bomb.pth")
+    kind = zipfile.ZIP_DEFLATED if way == "compressed" else zipfile.ZIP_STORED
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(target, "w", kind) as out:
+        for name in source.namelist():
+            out.writestr(name, source.read(name))
+        if way == "overlapping":
+            for number in range(3):
+                again = copy.copy(max(out.filelist, key=lambda record: record.file_size))
+                again.filename = f"{again.filename}{number}"
+                out.filelist.append(again)
+    with pytest.raises(CheckpointError, match=rf"bomb\.pth is refused: .* {way[:7]}"):
+        load_file(target)
 
 
 def test_unknown_zoo_names_and_missing_files(tmp_path):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.data_checks import DatasetError
+from tasks.data_checks import DatasetError, outside, raise_if_any
 
 TARGETS = ("IJBB", "IJBC")
 _LANDMARKS = "name_5pts_score"
@@ -87,7 +87,8 @@ def read_faces(folder: Path, target: str) -> FaceList:
     """Read the list of images.
 
     Raises:
-        DatasetError: It is missing or empty, or a line is not as it should be.
+        DatasetError: It is missing or empty, or a line is not as it should be, or names an image
+            outside the folder of the images.
     """
     path = _path(folder, target, _LANDMARKS)
     names: list[str] = []
@@ -95,6 +96,7 @@ def read_faces(folder: Path, target: str) -> FaceList:
     for number, fields in _lines(path, 12, "an image, ten coordinates of landmarks and a score"):
         names.append(fields[0])
         rows.extend(_numbers(path, number, fields[1:]))
+    raise_if_any(str(path), outside(names, (f"line {at}" for at in range(1, len(names) + 1))))
     values = np.array(rows).reshape(-1, 11)
     return FaceList(names, values[:, :10].reshape(-1, 5, 2), values[:, 10])
 

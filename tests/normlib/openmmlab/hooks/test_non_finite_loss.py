@@ -16,8 +16,8 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, OPTIM_WRAPPERS
 from torch import nn
 
-from normlib.openmmlab.commands import exit_code
 from normlib.openmmlab.errors import ConfigError, TrainingError
+from normlib.openmmlab.exit_code import exit_code
 from normlib.openmmlab.hooks import NonFiniteLossHook
 from normlib.openmmlab.launch import build_runner, load_config
 

@@ -91,9 +91,10 @@ def test_unreadable_exif_is_ignored_as_the_loading_does(tmp_path: Path) -> None:
     assert check_image_content([_entry("1.jpg")], str(tmp_path), exif=True) == []
 
 
-def test_picture_too_large_for_pillow_is_left_to_the_loading(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "1.jpg").write_bytes(JPEG)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
-    assert check_image_content([_entry("1.jpg")], str(tmp_path), exif=True) == []
+@pytest.mark.parametrize("side", [20_000, 60_000])  # above the limit, and above Pillow's error
+def test_picture_with_too_many_pixels(side: int, tmp_path: Path) -> None:
+    size = side.to_bytes(2, "big")
+    frame = JPEG.index(b"\xff\xc0") + 5
+    (tmp_path / "1.jpg").write_bytes(JPEG[:frame] + size + size + JPEG[frame + 4 :])
+    (problem,) = check_image_content([_entry("1.jpg")], str(tmp_path), exif=True)
+    assert f"1.jpg cannot be read: is {side} x {side} by its head" in problem.offenders[0]

@@ -82,7 +82,7 @@ def test_frames_that_cannot_be_used(tmp_path):
     texts = {
         1: "img_00002.jpg is cut off",
         2: "img_00003.jpg is empty",
-        3: "img_00004.jpg is not an image that OpenCV decodes",
+        3: "img_00004.jpg is not an image, or a badly damaged one",
         4: "img_00005.jpg is 12 x 10, but img_00001.jpg is 64 x 48",
         5: "img_00006.jpg cannot be read",
     }

@@ -1,0 +1,228 @@
+"""Interrupted runs of a small model that draws random numbers wherever a model can."""
+
+from __future__ import annotations
+
+import random
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import DATASETS, MODELS
+from torch import nn
+
+from normlib.openmmlab.errors import TrainingInterrupted
+from tests.interruption import differences, last_checkpoint, train, train_with_stops
+from tests.tiny.task import TinyData, TinyModel
+
+TINY = Path(__file__).parents[3] / "tiny" / "config.py"
+# Two epochs of five batches, the last of which is smaller.
+EPOCHS = {"train_dataloader.dataset.size": 9, "train_dataloader.sampler.shuffle": True}
+ITERATIONS = {
+    "train_cfg": dict(_delete_=True, type="IterBasedTrainLoop", max_iters=10, val_interval=4),
+    "default_hooks.checkpoint": dict(type="CheckpointHook", interval=4, by_epoch=False),
+    **EPOCHS,
+}
+INFINITE = ITERATIONS | {"train_dataloader.sampler.type": "InfiniteSampler"}
+LOOPS = {"epochs": EPOCHS, "iterations": ITERATIONS, "infinite": INFINITE}
+
+
+@DATASETS.register_module(force=True)
+class NoisyData(TinyData):
+    """Draws from every generator that augmentations use."""
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        noise = random.random() + np.random.rand() + torch.rand(())  # noqa: NPY002
+        return sample | {"image": sample["image"] + noise.float()}
+
+
+@MODELS.register_module(force=True)
+class NoisyModel(TinyModel):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.head = nn.Sequential(nn.Dropout(0.3), self.head)
+
+    def forward(self, image, label, mode="tensor"):
+        if mode == "loss":
+            image = image + np.random.rand() * random.random()  # noqa: NPY002
+        return super().forward(image, label, mode)
+
+
+@pytest.fixture
+def options():
+    return {"model.type": "NoisyModel", "train_dataloader.dataset.type": "NoisyData"}
+
+
+def check(folder, options, stops, **others):
+    train(TINY, folder / "whole", options)
+    train_with_stops(TINY, folder / "parts", stops, options=options, **others)
+    whole, parts = (last_checkpoint(folder / name) for name in ("whole", "parts"))
+    assert whole["meta"]["iter"] == parts["meta"]["iter"] == 10
+    assert differences(whole, parts) == []
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("stops", [[1], [3, 4], [5], [8, 9]], ids=str)
+def test_at_any_iteration(loop, stops, options, tmp_path):
+    check(tmp_path, options | LOOPS[loop], stops)
+
+
+@pytest.mark.parametrize("norm", ["SN", "SSN"])
+def test_norms(norm, options, tmp_path):
+    check(tmp_path, options | EPOCHS | {"model.backbone.norm_cfg.type": norm}, [2, 7])
+
+
+@pytest.mark.parametrize(
+    "workers",
+    [
+        {"num_workers": 2},
+        pytest.param({"num_workers": 1, "persistent_workers": True}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_workers_change_nothing(workers, options, tmp_path):
+    """Nor does their number, which the whole run has otherwise."""
+    train(TINY, tmp_path / "whole", options | EPOCHS)
+    others = {f"train_dataloader.{key}": value for key, value in workers.items()}
+    train(TINY, tmp_path / "parts", options | EPOCHS | others, stop=3)
+    train(TINY, tmp_path / "parts", options | EPOCHS | others)
+    assert differences(*(last_checkpoint(tmp_path / n) for n in ("whole", "parts"))) == []
+
+
+def test_the_comparison_can_fail(options, tmp_path):
+    for name, rate in (("one", 0.05), ("other", 0.05000001)):
+        extra = {"optim_wrapper.optimizer.lr": rate}
+        train(TINY, tmp_path / name, options | EPOCHS | extra)
+    found = differences(*(last_checkpoint(tmp_path / name) for name in ("one", "other")))
+    assert any("conv.weight" in where for where in found)
+
+
+def test_every_epoch_and_sample_draws_anew(options, tmp_path):
+    seen = []
+
+    class Watched(NoisyData):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            seen.append((index, round(float(sample["image"].sum()), 4)))
+            return sample
+
+    DATASETS.register_module(name="Watched", module=Watched, force=True)
+    train(TINY, tmp_path, options | EPOCHS | {"train_dataloader.dataset.type": "Watched"})
+    # The last batch is filled up by none: nine samples, twice, each with other noise.
+    assert len(seen) == len(set(seen)) == 18
+    assert sorted(index for index, _ in seen) == sorted([*range(9)] * 2)
+
+
+class TestSeed:
+    def test_a_run_without_goes_on_with_the_one_it_drew(self, options, tmp_path):
+        options = options | EPOCHS | {"randomness.seed": None}
+        train(TINY, tmp_path / "parts", options, stop=3)
+        seed = last_checkpoint(tmp_path / "parts")["meta"]["seed"]
+        train(TINY, tmp_path / "parts", options)
+        train(TINY, tmp_path / "whole", options | {"randomness.seed": seed})
+        assert differences(*(last_checkpoint(tmp_path / n) for n in ("whole", "parts"))) == []
+
+    def test_another_one_is_named(self, options, tmp_path):
+        train(TINY, tmp_path, options | EPOCHS, stop=3)
+        runner = train(TINY, tmp_path, options | EPOCHS | {"randomness.seed": 8})
+        assert "randomness.seed is 8" in log(runner)
+        assert runner.seed == 7
+
+
+class TestHooks:
+    @pytest.mark.parametrize("stop", [2, 5, 7])
+    def test_hardening(self, stop, options, tmp_path):
+        hook = [dict(type="HardenHook", begin=1)]
+        norm = {"model.backbone.norm_cfg.type": "SN", "custom_hooks": hook}
+        check(tmp_path, options | EPOCHS | norm, [stop])
+
+    @pytest.mark.parametrize("loop", ["epochs", "infinite"])
+    def test_batch_average(self, loop, options, tmp_path):
+        hook = [dict(type="BatchAverageHook", num_batches=2)]
+        check(tmp_path, options | LOOPS[loop] | {"custom_hooks": hook}, [3, 9])
+
+    def test_averaged_weights(self, options, tmp_path):
+        hook = [dict(type="EMAHook", momentum=0.1)]
+        check(tmp_path, options | EPOCHS | {"custom_hooks": hook}, [4])
+
+
+class TestValidation:
+    """The one after an epoch is made up for if a run ended before it."""
+
+    def test_is_made_up_for(self, options, tmp_path, monkeypatch):
+        options = options | EPOCHS | {"default_hooks.metrics": dict(type="MetricsFileHook")}
+        train(TINY, tmp_path, options)
+        (tmp_path / "metrics.json").unlink()
+        assert validations(train(TINY, tmp_path, options)) == 2
+        assert (tmp_path / "metrics.json").is_file()
+
+    def test_is_not_repeated(self, options, tmp_path):
+        options = options | EPOCHS | {"default_hooks.metrics": dict(type="MetricsFileHook")}
+        train(TINY, tmp_path, options)
+        # The checkpoint was written before the second of two.
+        assert validations(train(TINY, tmp_path, options)) == 1
+
+    def test_a_stop_before_it(self, options, tmp_path):
+        """After the last iteration of the first epoch."""
+        options = options | EPOCHS | {"default_hooks.metrics": dict(type="MetricsFileHook")}
+        train(TINY, tmp_path, options, stop=5)
+        assert validations(train(TINY, tmp_path, options)) == 2
+
+
+class TestOtherwise:
+    """What cannot be exact is told."""
+
+    def test_batch_size(self, options, tmp_path):
+        train(TINY, tmp_path, options | EPOCHS, stop=3)
+        runner = train(TINY, tmp_path, options | EPOCHS | {"train_dataloader.batch_size": 4})
+        text = log(runner)
+        assert "not exactly as without the interruption: 4 samples a batch and process" in text
+        # Three of five batches of two are as much as two of three of four.
+        assert "Epoch(train) [1][2/3]" not in text
+        assert "Epoch(train) [1][3/3]" in text
+
+    def test_threads(self, options, tmp_path):
+        train(TINY, tmp_path, options | EPOCHS, stop=3)
+        before = torch.get_num_threads()
+        torch.set_num_threads(before + 1)
+        try:
+            runner = train(TINY, tmp_path, options | EPOCHS)
+        finally:
+            torch.set_num_threads(before)
+        assert f"threads {before + 1}, before {before}: sums are rounded otherwise" in log(runner)
+
+    def test_nothing_is_told_where_all_is_as_before(self, options, tmp_path):
+        train(TINY, tmp_path, options | EPOCHS, stop=3)
+        assert "not exactly" not in log(train(TINY, tmp_path, options | EPOCHS))
+
+
+def test_a_user_signal_stops_as_well(options, tmp_path):
+    train(TINY, tmp_path, options | EPOCHS, stop=3, number=signal.SIGUSR1)
+    assert (tmp_path / "interrupted_iter_3.pth").is_file()
+
+
+def test_handlers_are_put_back(options, tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    train(TINY, tmp_path, options | EPOCHS)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_stop_is_told_with_the_way_on(options, tmp_path):
+    from normlib.openmmlab.launch import build_runner, load_config
+
+    cfg = load_config(TINY, options | EPOCHS | {"work_dir": str(tmp_path), "experiment_name": "t"})
+    cfg.custom_hooks = [dict(type="SignalAfter", iteration=4)]
+    with pytest.raises(TrainingInterrupted, match=r"after iteration 4 of 10; .*--resume"):
+        build_runner(cfg).train()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def validations(runner) -> int:
+    """How many the log of a run tells of, those before the resume included."""
+    return len(runner.message_hub.get_scalar("val/accuracy").data[0])
+
+
+def log(runner) -> str:
+    return Path(runner.log_dir, f"{runner.timestamp}.log").read_text()
