@@ -1,5 +1,6 @@
 # The commands of the project. Each installs what it needs into $(VENV) first.
-# PYTHON, VENV, TMPDIR and PIP_CACHE_DIR go to tools/install.sh, which explains them.
+# PYTHON, VENV, TORCH_VARIANT, TORCH_INDEX, TMPDIR and PIP_CACHE_DIR go to tools/install.sh, which
+# explains them.
 
 VENV ?= .venv
 export VENV
@@ -8,10 +9,11 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 BENCH_ARGS ?=
+CHAOS_ARGS ?=
 LOCK_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format lock bench clean
+.PHONY: help install demo test lint format lock bench chaos clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -23,7 +25,8 @@ demo: install ## pretrain and finetune small models with five norms, print table
 	@$(BIN)/python tools/demo.py $(DEMO_ARGS)
 
 test: lint ## lint, types, import rules, tests with coverage (PYTEST_ARGS='-m "not slow"')
-	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov --cov-report=term \
+		--numprocesses=auto --maxprocesses=4 --dist=loadfile $(PYTEST_ARGS)
 
 lint: install ## ruff, mypy and import-linter
 	$(BIN)/ruff check .
@@ -43,6 +46,9 @@ lock: install ## renew requirements.lock, keeping pins that fit (LOCK_ARGS='--up
 
 bench: install ## time the norm layers against nn.BatchNorm2d (BENCH_ARGS=...)
 	@$(BIN)/python tools/bench_norm.py $(BENCH_ARGS)
+
+chaos: install ## kill, damage and starve small trainings 50 times (CHAOS_ARGS='--seed 2')
+	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 clean: ## remove caches and builds; keeps the virtual environment, data and runs
 	rm -rf build dist *.egg-info .coverage .coverage.* .import_linter_cache .mypy_cache \

@@ -6,6 +6,7 @@ import copy
 import itertools
 import os
 import signal
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,22 @@ class SignalAfter(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if self.here and runner.iter + 1 == self.iteration:
             os.kill(os.getpid(), self.number)
+
+
+@HOOKS.register_module(force=True)
+class FailOnce(Hook):
+    """Kills or stops one rank after an iteration, unless torchrun has started it again."""
+
+    def __init__(self, iteration: int, rank: int, kind: str) -> None:
+        first = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
+        self.at = iteration if first and os.environ.get("RANK") == str(rank) else None
+        self.kind = kind
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter + 1 == self.at:
+            if self.kind == "hang":
+                time.sleep(600)
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def train(

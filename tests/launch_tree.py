@@ -18,7 +18,7 @@ VARIABLES += "CONTAINER_IMAGE CONTAINER_MOUNTS CONTAINER_WORKDIR SIGNAL_BEFORE M
 RECORDER = f"""#!/bin/bash
 if [[ $1 == -c ]]; then exec {sys.executable} "$@"; fi
 printf '%s\\n' "$0" "$@" >> "$RECORD"
-for name in MASTER_ADDR MASTER_PORT OMP_NUM_THREADS; do
+for name in ${{!TORCH_DISABLE_*}} MASTER_ADDR MASTER_PORT OMP_NUM_THREADS; do
     printf '%s=%s\\n' "$name" "${{!name:-}}" >> "$RECORD"
 done
 """

@@ -12,7 +12,7 @@
 #   PORT           port there (default: a free one; 29500 for several machines)
 #   MAX_RESTARTS   how often torchrun starts the processes again when one has failed (default 0);
 #                  they go on from the newest checkpoint of the run
-#   RDZV           how the machines find each other: static (default) or c10d
+#   RDZV           how the machines find each other: static (default) or c10d (with MAX_RESTARTS)
 #   RDZV_ENDPOINT  HOST:PORT of the machine that hosts c10d (default MASTER_ADDR:PORT)
 #   RDZV_ID        name of the run, the same on all its machines, another for every run (default: a
 #                  new one; needed for several machines with RDZV=c10d or MAX_RESTARTS)
@@ -47,7 +47,7 @@ rank=${NODE_RANK:-${PET_NODE_RANK:-0}}
 addr=${MASTER_ADDR:-${PET_MASTER_ADDR:-}}
 port=${PORT:-${PET_MASTER_PORT:-}}
 restarts=${MAX_RESTARTS:-${PET_MAX_RESTARTS:-0}}
-rdzv=${RDZV:-${PET_RDZV_BACKEND:-static}}
+rdzv=${RDZV:-${PET_RDZV_BACKEND:-$([[ $restarts == 0 ]] && echo static || echo c10d)}}
 endpoint=${RDZV_ENDPOINT:-${PET_RDZV_ENDPOINT:-}}
 id=${RDZV_ID:-${PET_RDZV_ID:-}}
 export STOP_SECONDS=${STOP_SECONDS:-300}
@@ -70,6 +70,8 @@ most=${BASH_REMATCH[3]:-$fewest}
 [[ $restarts =~ ^$number$ ]] || die "MAX_RESTARTS is '$restarts': give a number, 0 or more"
 [[ $STOP_SECONDS =~ ^$number$ ]] || die "STOP_SECONDS is '$STOP_SECONDS': give a whole number"
 [[ $rdzv == static || $rdzv == c10d ]] || die "RDZV is '$rdzv': give static or c10d"
+[[ $rdzv == c10d || $restarts == 0 ]] ||
+    die "MAX_RESTARTS needs RDZV=c10d: processes that start again would find those that have ended"
 [[ -z $endpoint || $endpoint =~ ^.+:[0-9]{1,5}$ ]] ||
     die "RDZV_ENDPOINT is '$endpoint': give HOST:PORT, e.g. node1:29500"
 [[ -z $endpoint || $rdzv == c10d ]] ||
@@ -112,6 +114,8 @@ fi
 where=(--master-addr="$addr" --master-port="$port" --node-rank="$rank")
 if [[ $rdzv == c10d ]]; then
     where=(--rdzv-endpoint="${endpoint:-$addr:$port}")
+    # Otherwise torch keeps one store for all starts, with the addresses of processes that have ended.
+    export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 fi
 
 if [[ -z ${OMP_NUM_THREADS:-} ]]; then

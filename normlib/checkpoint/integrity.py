@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 _BLOCK = 2**20
+_HEAD = 64
 
 
 class DamagedFileError(ValueError):
@@ -36,10 +37,11 @@ def check_whole(path: Path) -> None:
         if path.suffix == ".safetensors":
             _check_safetensors(path, size)
             return
-        if file.read(4) != b"PK\x03\x04":
-            file.seek(0)
-            if not any(file.read(64)):
-                raise DamagedFileError(f"{path} ({size} bytes) begins with zeros")
+        head = file.read(_HEAD)
+        if head[:4] != b"PK\x03\x04":
+            if len(head) < _HEAD or not any(head):
+                what = "begins with zeros" if len(head) == _HEAD else "is cut short"
+                raise DamagedFileError(f"{path} ({size} bytes) {what}")
             return
     try:
         with zipfile.ZipFile(path) as archive:

@@ -10,7 +10,9 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import MessageHub
 
 # What gloo says; NCCL's watchdog ends the process by itself, and names the collective.
-_TIMED_OUT = re.compile(r"Timed out waiting (\d+)ms for (?:send|recv) operation")
+_TIMED_OUT = re.compile(
+    r"Timed out waiting (\d+)ms for (?:send|recv) operation|Application timeout caused pair closure"
+)
 # Places of torch where collectives are waited for that no function of its own names.
 _INSIDE = (
     ("torch/autograd/graph.py", "all_reduce of the gradients in the backward pass"),
@@ -33,8 +35,10 @@ def timed_out(error: BaseException) -> str | None:
     frames = traceback.extract_tb(error.__traceback__)
     iteration = MessageHub.get_current_instance().runtime_info.get("iter")
     at = f" in iteration {iteration + 1}" if isinstance(iteration, int) else ""
+    # Another collective, such as a vote in the background, may have waited out its time before.
+    within = f"within {int(found[1]) / 1000:g} s" if found[1] else "in time"
     return (
-        f"no answer to {_collective(frames)} within {int(found[1]) / 1000:g} s{at}: rank "
+        f"no answer to {_collective(frames)} {within}{at}: rank "
         f"{get_rank()} of {get_world_size()} waited, called at {_caller(frames)}, and another "
         "process hangs, or works at something else for that long. The time that a collective gets "
         "is env_cfg.dist_cfg.timeout, in seconds"

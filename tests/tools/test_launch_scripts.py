@@ -139,6 +139,14 @@ class TestDist:
         assert tree.result.returncode == 2
         assert re.search(message, tree.result.stderr)
 
+    def test_processes_that_start_again_find_each_other(self, tree):
+        """And not those that have ended, whose addresses a store of all starts would keep."""
+        started = tree.run("dist_train.sh", tree.config, 2, MAX_RESTARTS="3")
+        assert value(started, "rdzv-backend") == "c10d"
+        assert "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" in started
+        assert tree.run("dist_train.sh", tree.config, 2, MAX_RESTARTS="3", RDZV="static") == []
+        assert "MAX_RESTARTS needs RDZV=c10d" in tree.result.stderr
+
     def test_every_run_has_an_id_of_its_own(self, tree):
         ids = {value(tree.run("dist_train.sh", tree.config, 2), "rdzv-id") for _ in range(3)}
         assert len(ids) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import shutil
 import time
 from pathlib import Path
@@ -20,6 +21,9 @@ from normlib.checkpoint.integrity import DamagedFileError, check_whole
 from normlib.checkpoint.saving import replacing
 from normlib.openmmlab.errors import TrainingError
 from normlib.openmmlab.wrappers import bare_model
+
+# What torch says of a class that it does not load.
+_REFUSED = re.compile(r"Unsupported global: GLOBAL (\S+)")
 
 
 def state_of(
@@ -71,8 +75,10 @@ def write_whole(checkpoint: dict[str, Any], path: Path) -> None:
         with replacing(path, _check) as scratch:
             torch.save(checkpoint, scratch)
     except pickle.UnpicklingError as error:
+        found = _REFUSED.search(str(error))
+        what = f"it holds a {found[1]}" if found else str(error).splitlines()[0]
         raise TrainingError(
-            f"checkpoint {path} could not be loaded again, and is not written: {error}. Only "
+            f"checkpoint {path} could not be loaded again, and is not written: {what}. Only "
             "tensors, numbers, texts and containers of them can be kept; look for other things in "
             "the metainfo of the data set and in what hooks add"
         ) from error

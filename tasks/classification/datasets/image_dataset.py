@@ -71,8 +71,12 @@ class ImageClassDataset(Dataset):
         return len(self._images.paths)
 
     def __getitem__(self, index: int) -> Any:
+        return self.pipeline(self.get_data_info(index))
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """The path of an image, and its class."""
         path, label = self._sample(index)
-        return self.pipeline({"img_path": path, "label": label})
+        return {"img_path": path, "label": label}
 
     def examine(self, index: int) -> Sample:
         """Decode the image of a sample whole."""

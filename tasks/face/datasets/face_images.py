@@ -97,6 +97,10 @@ class FaceImages(Dataset):
         """The samples of a batch, as loaders ask for them."""
         return in_one_piece(map(self.__getitem__, indices), len(indices), self._memory)
 
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """Where an image comes from, and its class."""
+        return {"img_path": self._where(index), "label": self.label(index)}
+
     def label(self, index: int) -> int:
         """The class of an image."""
         return int(self._labels[index])

@@ -87,9 +87,6 @@ class PartialFC(BaseModule):
         self.row_shards = {"weight": (self.first, num_classes)}
         self.row_sparse_gradients = sample_rate < 1
         self.clip_grad = clip_grad
-        # Ranks, which are seeded alike, draw other classes; made on the device that it is for.
-        self._generator: torch.Generator | None = None
-        self._seed = torch.initial_seed() + rank
         self.weight = nn.Parameter(torch.empty(own, in_channels))
         self._draw_centres(std)
 
@@ -148,9 +145,7 @@ class PartialFC(BaseModule):
         own = labels[(labels >= self.first) & (labels < self.first + len(self.weight))]
         present = (own - self.first).unique()
         count = max(len(present), round(self.sample_rate * len(self.weight)))
-        if self._generator is None:
-            self._generator = torch.Generator(labels.device).manual_seed(self._seed)
-        draw = torch.rand(len(self.weight), device=labels.device, generator=self._generator)
+        draw = torch.rand(len(self.weight), device=labels.device)
         draw[present] = 2.0
         return draw.topk(count).indices.sort().values
 

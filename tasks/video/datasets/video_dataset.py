@@ -92,6 +92,10 @@ class VideoClassDataset(Dataset):
         index = range(len(self))[index]
         return self._to_test(index) if self.test_mode else self._to_train(index)
 
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """The path of a video, and its class."""
+        return {"video_path": self._videos.path(index), "label": int(self._videos.labels[index])}
+
     def skipped(self) -> list[str]:
         """The videos that could not be read and have been left out so far, in any worker."""
         return [self._videos.path(index) for index in self._unreadable]

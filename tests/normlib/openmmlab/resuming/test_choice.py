@@ -1,0 +1,130 @@
+"""Which checkpoint of a work directory a run goes on from."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import pytest
+import torch
+
+from normlib.openmmlab.errors import CheckpointError
+from normlib.openmmlab.resuming.choice import choose, newest_whole
+
+LOGGER = logging.getLogger("test_choice")
+
+
+def save(path, iteration, **meta):
+    torch.save({"meta": {"iter": iteration, **meta}, "state_dict": {"w": torch.ones(99)}}, path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three epochs, of which last_checkpoint names the third."""
+    for epoch in (1, 2, 3):
+        save(tmp_path / f"epoch_{epoch}.pth", 10 * epoch)
+    save(tmp_path / "best_accuracy_epoch_1.pth", 99)
+    (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_3.pth"))
+    return tmp_path
+
+
+def cut(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def auto(folder):
+    return choose(str(folder), "auto", None, LOGGER)
+
+
+def test_the_newest(folder):
+    assert auto(folder) == str(folder / "epoch_3.pth")
+    assert choose(str(folder), True, None, LOGGER) == auto(folder)
+
+
+def test_none_without_resume(folder):
+    assert choose(str(folder), False, "weights.pth", LOGGER) is None
+
+
+def test_an_empty_folder_is_a_start(tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        assert auto(tmp_path) is None
+        assert auto(tmp_path / "absent") is None
+    assert "training begins at the start" in caplog.text
+
+
+def test_the_one_before_a_damaged_one(folder, caplog):
+    cut(folder / "epoch_3.pth")
+    assert auto(folder) == str(folder / "epoch_2.pth")
+    assert f"{folder / 'epoch_3.pth'} (" in caplog.text
+    assert "cut short or damaged" in caplog.text
+    cut(folder / "epoch_2.pth")
+    assert auto(folder) == str(folder / "epoch_1.pth")
+
+
+def test_nothing_whole_is_an_error_that_names_all(folder):
+    for epoch in (1, 2, 3):
+        cut(folder / f"epoch_{epoch}.pth")
+    with pytest.raises(CheckpointError, match=r"(?s)epoch_3.*epoch_[12].*--resume PATH"):
+        auto(folder)
+
+
+@pytest.mark.parametrize(
+    "pointer", [None, b"", b"\0" * 40, b"\xff\xfe\0no text", b"/elsewhere/epoch_7.pth", b"."]
+)
+def test_last_checkpoint_is_lost_or_garbage(pointer, folder):
+    (folder / "last_checkpoint").unlink()
+    if pointer is not None:
+        (folder / "last_checkpoint").write_bytes(pointer)
+    assert auto(folder) == str(folder / "epoch_3.pth")
+
+
+def test_a_moved_work_directory(folder, tmp_path_factory):
+    moved = tmp_path_factory.mktemp("other") / "run"
+    (folder / "last_checkpoint").write_text(str(folder / "epoch_2.pth"))
+    folder.rename(moved)
+    assert auto(moved) == str(moved / "epoch_2.pth")
+
+
+def test_iterations_decide_and_not_names(tmp_path):
+    save(tmp_path / "iter_9.pth", 9)
+    save(tmp_path / "iter_10.pth", 10)
+    save(tmp_path / "interrupted_iter_12.pth", 12)
+    assert newest_whole(tmp_path, LOGGER) == tmp_path / "interrupted_iter_12.pth"
+
+
+class TestNamed:
+    def test_is_taken(self, folder):
+        path = str(folder / "epoch_1.pth")
+        assert choose(str(folder), True, path, LOGGER) == path
+
+    def test_missing(self, folder):
+        with pytest.raises(CheckpointError, match=r"epoch_8.pth does not exist"):
+            choose(str(folder), True, str(folder / "epoch_8.pth"), LOGGER)
+
+    def test_damaged_names_another(self, folder):
+        cut(folder / "epoch_3.pth")
+        with pytest.raises(
+            CheckpointError, match=r"epoch_3.*the newest one beside it is .*epoch_2"
+        ):
+            choose(str(folder), True, str(folder / "epoch_3.pth"), LOGGER)
+
+
+class TestStartedAgainByTorchrun:
+    @pytest.fixture(autouse=True)
+    def restarted(self, monkeypatch):
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "this")
+
+    def test_goes_on_from_its_own(self, folder, caplog):
+        save(folder / "epoch_2.pth", 20, run_id="this")
+        with caplog.at_level(logging.INFO):
+            found = choose(str(folder), False, "pretrained.pth", LOGGER)
+        assert found == str(folder / "epoch_2.pth")
+        assert "started again by torchrun" in caplog.text
+
+    def test_leaves_those_of_another_run(self, folder):
+        save(folder / "epoch_3.pth", 30, run_id="another")
+        assert choose(str(folder), False, None, LOGGER) is None
+
+    def test_before_its_first_it_begins_as_it_was_told(self, folder):
+        assert auto(folder) == str(folder / "epoch_3.pth")
