@@ -115,18 +115,22 @@ class CheckedRunner(Runner):
         if path is not None:
             self._load_from = path
             self._adopt_seed(path)
-        try:
-            with naming_dead_workers():
+        with naming_dead_workers():
+            try:
                 model: nn.Module = super().train()
-        finally:
-            for hook in self.hooks:
-                if isinstance(hook, StopSignalHook):
-                    hook.stop_listening()
-            for loop in (self._train_loop, self._val_loop):
-                loader = getattr(loop, "dataloader", None)
-                if isinstance(loader, CheckedLoader):
-                    loader.stop_workers()
+            finally:
+                self._let_go()
         return model
+
+    def _let_go(self) -> None:
+        """Leave signals alone, and end the workers of dataloaders."""
+        for hook in self.hooks:
+            if isinstance(hook, StopSignalHook):
+                hook.stop_listening()
+        for loop in (self._train_loop, self._val_loop):
+            loader = getattr(loop, "dataloader", None)
+            if isinstance(loader, CheckedLoader):
+                loader.stop_workers()
 
     def val(self) -> dict[str, float]:
         """Validate; a dead worker of the dataloader is a TrainingError."""

@@ -148,12 +148,14 @@ def _hit(
     subject = prepared.subject()
     for again in range(_TRIES):
         place = folder.with_name(f"{folder.name}_{planned.task}_{again}")
+        whole = baseline.result()
         full = any(kind.fills_disk for kind in left)
-        disk = disk_for(place / "disk") if full else FileLimit()
+        size = whole.final.stat().st_size
+        disk = disk_for(place / "disk", size) if full else FileLimit()
         try:
             training = Training(
                 subject,
-                baseline.result(),
+                whole,
                 place,
                 programs,
                 disk,

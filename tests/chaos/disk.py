@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 MISTAKE = 2
 _INSIDE = "CHAOS_NAMESPACE"
-_SIZE = 2**30
 # Logs of a run still fit in.
 _LOGS = 2**20
 
@@ -43,22 +42,21 @@ class SmallDisk:
 
     Args:
         folder: Where it is mounted.
+        size: In bytes.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, size: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        _mount(folder, _SIZE)
+        _mount(folder, size)
         self._folder = folder
         self._filler = folder / "filler"
 
     def fill(self, attempt: Attempt, leave: int) -> None:
         """Leave room for so many bytes, or less."""
         with self._filler.open("wb") as file:
-            free = shutil.disk_usage(self._folder).free
-            while free > leave:
-                file.write(bytes(min(2**24, free - leave)))
-                file.flush()
-                free = min(free - 1, shutil.disk_usage(self._folder).free)
+            room = shutil.disk_usage(self._folder).free - leave
+            if room > 0:
+                os.posix_fallocate(file.fileno(), 0, room)
 
     def empty(self) -> None:
         """Remove the other file."""
@@ -102,9 +100,15 @@ def can_mount() -> bool:
     return _INSIDE in os.environ
 
 
-def disk_for(folder: Path) -> Disk:
-    """A disk that can be filled, for a training in a folder."""
-    return SmallDisk(folder) if can_mount() else FileLimit()
+def disk_for(folder: Path, checkpoint: int) -> Disk:
+    """A disk that can be filled.
+
+    Args:
+        folder: Of a training.
+        checkpoint: Bytes of a checkpoint, of which there is room for more than are kept.
+    """
+    size = 10 * checkpoint + 32 * _LOGS
+    return SmallDisk(folder, size) if can_mount() else FileLimit()
 
 
 @kind("full disk", weight=3, fills_disk=True)

@@ -73,7 +73,4 @@ def _environ() -> dict[str, str]:
         "MKL_NUM_THREADS": "1",
         "PYTHONPATH": str(_ROOT),
         "MAX_RESTARTS": str(RESTARTS),
-        # Else processes that are started again meet at the addresses of those before.
-        "RDZV": "c10d",
-        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
     }

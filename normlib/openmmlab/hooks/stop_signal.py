@@ -74,7 +74,9 @@ class StopSignalHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Hear the last vote."""
-        self._decided()
+        if self._vote is not None:
+            self._vote[1].wait()
+            self._vote = None
 
     def stop_listening(self) -> None:
         """Leave signals to whom they were left before."""

@@ -6,10 +6,12 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.sharedctypes import RawArray
+from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
@@ -35,8 +37,8 @@ class CheckedLoader(DataLoader[Any]):
     """A DataLoader that can leave out batches without reading their samples.
 
     Its workers, and the data that they prefetch, start when the first batch is asked for. Each
-    sample is read with a random stream of its own, see
-    :func:`normlib.openmmlab.resuming.random_streams.sample_seed`, whoever reads it.
+    batch is read with a random stream of its own, see
+    :func:`normlib.openmmlab.resuming.random_streams.batch_seed`, whoever reads it.
 
     Attributes:
         batches: What is drawn.
@@ -90,15 +92,19 @@ class CheckedLoader(DataLoader[Any]):
 
     def held_by(self, pid: int) -> str | None:
         """The sample that a worker was reading, by its file where the data set tells; else None."""
-        slots = list(self._slots or ())
-        for place, index in zip(slots[::2], slots[1::2], strict=True):
+        for place, index in self.held():
             if place == pid:
                 return sample_name(self.dataset, index) if index >= 0 else "no sample"
         return None
 
+    def held(self) -> list[tuple[int, int]]:
+        """The workers by their process ids, and the samples that they hold; -1 for none."""
+        slots = list(self._slots or ())
+        return list(zip(slots[::2], slots[1::2], strict=True))
+
 
 class DrawnBatches(BatchSampler):
-    """The batches of another sampler, every sample with the seed of its stream.
+    """The batches of another sampler, each with the seed of its stream.
 
     ``sampler``, ``batch_size`` and ``drop_last`` are those of the other one.
 
@@ -122,10 +128,8 @@ class DrawnBatches(BatchSampler):
         batches, self._begun = self._begun or self._draw(), None
         epoch, rank, ranks = getattr(self.sampler, "epoch", 0), get_rank(), get_world_size()
         for place, batch in batches:
-            yield [
-                (index, random_streams.sample_seed(self._seed, epoch, i * ranks + rank))
-                for i, index in enumerate(batch, place)
-            ]
+            seed = random_streams.batch_seed(self._seed, epoch, place * ranks + rank)
+            yield _Drawn(batch, seed)
 
     def skip(self, count: int) -> int:
         """Have the next iteration leave out batches.
@@ -168,18 +172,45 @@ def naming_dead_workers() -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:
-        dead = _DEAD.search(str(error))
-        if dead is None:
+    except (RuntimeError, OSError, EOFError) as error:
+        told = _DEAD.search(str(error))
+        if told is None and not _is_broken_connection(error):
             raise
+        pids = [int(pid) for pid in told[1].split(",")] if told else _gone()
         held = [
             f"process {pid} held {sample}"
-            for pid in map(int, dead[1].split(","))
+            for pid in pids
             for loader in _loaders
             if (sample := loader.held_by(pid)) is not None
         ]
-        what = "; ".join(held) or f"process {dead[1]}"
-        raise TrainingError(f"a DataLoader worker {dead[2]}: {what}. {_ADVICE}") from error
+        how = told[2] if told else "has gone while its batch was received"
+        what = "".join(f": {one}" for one in ["; ".join(held)] if one)
+        raise TrainingError(f"a DataLoader worker {how}{what}. {_ADVICE}") from error
+
+
+def _is_broken_connection(error: Exception) -> bool:
+    """Whether a loader lost one of its workers in the middle of what that was sending."""
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    loading = any(name.endswith("torch/utils/data/dataloader.py") for name in files)
+    return loading and any("/multiprocessing/" in name for name in files)
+
+
+def _gone() -> list[int]:
+    """Workers that hold a sample and are no more, or have only their exit code left."""
+    return [
+        place
+        for loader in _loaders
+        for place, index in loader.held()
+        if index >= 0 and not _is_alive(place)
+    ]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
 
 
 def sample_name(dataset: Dataset[Any], index: int) -> str:
@@ -195,29 +226,30 @@ def sample_name(dataset: Dataset[Any], index: int) -> str:
     return f"sample {index}"
 
 
-def _fetch(dataset: Any, drawn: list[tuple[Any, int]]) -> Any:
+class _Drawn(list[Any]):
+    """The numbers of the samples of a batch; a worker takes note of each that is taken.
+
+    Attributes:
+        seed: Of the random stream that the batch is read with.
+    """
+
+    def __init__(self, indices: Iterable[Any], seed: int) -> None:
+        super().__init__(indices)
+        self.seed = seed
+
+    def __iter__(self) -> Iterator[Any]:
+        for index in super().__iter__():
+            _hold(index)
+            yield index
+
+
+def _fetch(dataset: Any, drawn: _Drawn) -> Any:
     """Read the samples of a batch, as the data set does where it reads batches itself."""
-    indices = _Drawn(drawn)
+    random_streams.begin(drawn.seed)
     own = getattr(type(dataset), "__getitems__", None)
-    samples = [dataset[index] for index in indices] if own is None else own(dataset, indices)
+    samples = [dataset[index] for index in drawn] if own is None else own(dataset, drawn)
     _hold(-1)
     return samples
-
-
-class _Drawn(Sequence[Any]):
-    """What a sampler drew; the random stream of a sample begins when its number is taken."""
-
-    def __init__(self, drawn: list[tuple[Any, int]]) -> None:
-        self._drawn = drawn
-
-    def __len__(self) -> int:
-        return len(self._drawn)
-
-    def __getitem__(self, at: Any) -> Any:
-        index, seed = self._drawn[at]
-        _hold(index)
-        random_streams.begin(seed)
-        return index
 
 
 def _hold(index: Any) -> None:

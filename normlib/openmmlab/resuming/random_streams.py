@@ -1,6 +1,6 @@
 """Randomness that depends on where a training stands, and not on how it came there.
 
-Every sample and every iteration has a random stream of its own, which follows from the seed of the
+Every batch and every iteration has a random stream of its own, which follows from the seed of the
 run and its place. A run that is resumed draws what it would have drawn without the interruption,
 whatever validations, workers and prefetched batches came between, and no generator has to be saved.
 """
@@ -14,21 +14,21 @@ from struct import pack
 import numpy as np
 import torch
 
-_SAMPLE, _ITERATION = 0, 1
+_BATCH, _ITERATION = 0, 1
 
 
-def sample_seed(seed: int, epoch: int, place: int) -> int:
-    """The seed of a sample's stream, from which its augmentation is drawn.
+def batch_seed(seed: int, epoch: int, place: int) -> int:
+    """The seed of a batch's stream, from which the augmentation of its samples is drawn.
 
     Args:
         seed: Of the run.
         epoch: Of the sampler, which counts from 0; one that never ends stays in epoch 0.
-        place: Of the sample among those that all ranks draw in the epoch.
+        place: Of the first sample among those that all ranks draw in the epoch.
 
     Returns:
         A number below 2^32, the same for every number of workers.
     """
-    return _mixed(_SAMPLE, seed, epoch, place)
+    return _mixed(_BATCH, seed, epoch, place)
 
 
 def iteration_seed(seed: int, iteration: int, rank: int) -> int:

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
@@ -41,7 +42,7 @@ class Diverging(BaseModel):
         if mode != "loss":
             return [dict(right=label[0] == 0)] * len(label)
         self.count += 1
-        bad = self.here and int(self.count) == self.at
+        bad = self.here and int(self.count) in np.atleast_1d(self.at)
         loss = 2 + self.weight.sum()
         if bad and self.into == "loss":
             loss = loss * self.value
@@ -177,6 +178,48 @@ class TestMessage:
         assert exit_code(runner.train) == 2
         printed = capsys.readouterr().err.splitlines()
         assert sum(line.startswith("error: the training has diverged") for line in printed) == 1
+
+
+class TestSkips:
+    def skip(self, folder, at, max_skips=2, **model):
+        hook = [dict(type="NonFiniteLossHook", interval=4, max_skips=max_skips)]
+        runner, reached = build(folder, model=dict(at=at, **model), custom_hooks=hook)
+        runner.train()
+        return runner, reached
+
+    @pytest.mark.parametrize("value", [NAN, INF])
+    def test_leave_weights_and_statistics_as_they_are(self, tmp_path, value):
+        """One iteration fewer of sixteen, since all of them have the same gradient."""
+        skipped, _ = self.skip(tmp_path / "a", 6, value=value)
+        whole, _ = build(tmp_path / "b", loop=iterations(15))
+        whole.train()
+        assert torch.equal(skipped.model.weight, whole.model.weight)
+        log = Path(skipped.log_dir, f"{skipped.timestamp}.log").read_text()
+        assert log.count("left out an iteration (1 of at most 2 in a row): the loss is ") == 1
+        assert "at iteration 6 of 16, epoch 1 of 2" in log
+
+    def test_too_many_in_a_row_stop_the_run(self, tmp_path):
+        with pytest.raises(TrainingError, match=r"3 iterations in a row could not be used: .*9 of"):
+            self.skip(tmp_path, [7, 8, 9, 10])
+
+    def test_others_in_between_begin_the_count_anew(self, tmp_path):
+        _, reached = self.skip(tmp_path, [2, 3, 5, 6, 8])
+        assert reached.iterations == 16
+
+    def test_the_optimizer_is_put_back(self, tmp_path):
+        runner, _ = self.skip(tmp_path, 3)
+        assert runner.optim_wrapper.update_params.__qualname__.startswith("OptimWrapper")
+
+    def test_need_one_step_an_iteration(self, tmp_path):
+        hook = [dict(type="NonFiniteLossHook", max_skips=1)]
+        options = {"optim_wrapper.accumulative_counts": 2, "custom_hooks": hook}
+        with pytest.raises(ConfigError, match="accumulative_counts = 1 only"):
+            build(tmp_path, **options)[0].train()
+
+    @pytest.mark.parametrize("number", [-1, 1.5, True])
+    def test_are_counted(self, number):
+        with pytest.raises(ConfigError, match=f"max_skips is {number}; it must be 0 or more"):
+            NonFiniteLossHook(max_skips=number)
 
 
 class TestWhen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing.queues
 import os
 import random
 import signal
@@ -99,9 +100,8 @@ class TestRandomness:
     def test_ranks_draw_otherwise(self, rank_pool):
         first, second = rank_pool(2).run(draw)
         assert not {number for _, number in first} & {number for _, number in second}
-        # Together they draw what one process does.
-        alone = [sample for batch in loader() for sample in batch]
-        assert sorted(first + second) == sorted(alone)
+        # Together they draw the samples that one process does.
+        assert sorted(index for index, _ in first + second) == list(range(10))
 
 
 def test_streams_are_left_alone():
@@ -134,6 +134,28 @@ class TestDeadWorkers:
             naming_dead_workers(),
         ):
             list(loader(Numbers(lambda: os._exit(3)), num_workers=1))
+
+    def test_that_go_while_their_batch_is_received(self, monkeypatch):
+        def lose(self, timeout=None):
+            raise ConnectionResetError(104, "Connection reset by peer")
+
+        monkeypatch.setattr(multiprocessing.queues.Queue, "get", lose)
+        # Its frame is one of multiprocessing, where a connection breaks.
+        code = lose.__code__.replace(co_filename="/lib/multiprocessing/connection.py")
+        monkeypatch.setattr(lose, "__code__", code)
+        with (
+            pytest.raises(TrainingError, match=r"has gone while its batch was received"),
+            naming_dead_workers(),
+        ):
+            list(loader(num_workers=1))
+
+    def test_files_that_are_missing_are_no_workers(self):
+        def miss():
+            raise FileNotFoundError("5.jpg")
+
+        for workers in (0, 1):
+            with pytest.raises(FileNotFoundError, match=r"5.jpg"), naming_dead_workers():
+                list(loader(Numbers(miss), num_workers=workers))
 
     def test_other_errors_stay(self):
         with pytest.raises(RuntimeError, match="anything"), naming_dead_workers():
