@@ -25,6 +25,7 @@ def importable(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # every row is a training in processes of its own
 def test_a_short_demo_prints_progress_and_the_table(tmp_path, capsys):
     run_demo(tmp_path, norms=("SN",), iterations=5)
     out = capsys.readouterr().out

@@ -38,8 +38,8 @@ def test_shuffled_frames_destroy_the_accuracy(tmp_path):
         "model.backbone.base_channels": 16,
         "model.head.in_channels": 128,
         "train_dataloader.batch_size": 16,
-        "train_cfg.max_epochs": 8,
-        "train_cfg.val_interval": 8,
+        "train_cfg.max_epochs": 12,
+        "train_cfg.val_interval": 12,
         "randomness.seed": 0,
     }
     cfg = load_config(ROOT / "configs/video/toy/i3d_r18_toy.py", options)
