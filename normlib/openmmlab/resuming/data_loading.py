@@ -84,7 +84,9 @@ class CheckedLoader(DataLoader[Any]):
         # Torch looks for this method, which is given whole batches of what the sampler drew.
         fetch = partial(_fetch, self.dataset)
         self.dataset.__getitems__ = fetch  # type: ignore[attr-defined]
-        yield from super().__iter__()
+        with _blocking_sigterm():
+            batches = super().__iter__()
+        yield from batches
 
     def stop_workers(self) -> None:
         """End workers that wait for another epoch."""
@@ -267,13 +269,27 @@ def _begin_worker(slots: Any, begin: Any, worker: int) -> None:
         begin(worker)
 
 
+@contextmanager
+def _blocking_sigterm() -> Iterator[None]:
+    """Have every thread of a worker that starts now block SIGTERM.
+
+    Libraries start threads in it before its own code runs; one that does not block the signal
+    could be given it, and end the worker.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _end_for_parent_alone() -> None:
     """Leave signals to a whole group of processes to the parent, which needs its workers to save.
 
     Schedulers and torchrun signal workers, too. DataLoader ends its own by SIGTERM from the parent.
     """
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # where a fork server started it
     parent = os.getppid()
 
     def wait() -> None:
