@@ -14,13 +14,7 @@ from mmengine.logging import print_log
 from mmengine.registry import MODELS
 
 from normlib.checkpoint.batch_average import swap_statistics
-from normlib.openmmlab import (
-    averaged_checkpoint,
-    predictions,
-    processes,
-    sharded,
-    tta_config,
-)
+from normlib.openmmlab import averaged_checkpoint, predictions, processes, sharded, tta_config
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.launch import build_runner, load_config
 from normlib.openmmlab.pixel_check import check_pixels

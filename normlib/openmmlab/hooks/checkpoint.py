@@ -60,7 +60,7 @@ class SafeCheckpointHook(CheckpointHook):
         )
         if is_main_process():
             point_to(self.last_ckpt, runner.work_dir)
-            for old in (*dropped, *Path(self.out_dir).glob(INTERRUPTED.format("*"))):
+            for old in (*dropped, *Path(runner.work_dir).glob(INTERRUPTED.format("*"))):
                 old.unlink(missing_ok=True)
 
     def _keep(self, runner: Runner, step: int) -> list[Path]:

@@ -116,12 +116,13 @@ def _candidates(folder: Path) -> Iterator[Path]:
         named = next((place for place in places if place.is_file()), None)
     if named is not None:
         yield named
-    for path in _others(folder):
+    # A hook with an out_dir of its own writes beside the one that is named.
+    for path in _others(folder, *(() if named is None else (named.parent,))):
         if named is None or path.resolve() != named.resolve():
             yield path
 
 
-def _others(folder: Path) -> list[Path]:
-    """The checkpoints of a folder, from new to old by their iterations."""
-    every = {path for name in _NAMES for path in folder.glob(name)}
+def _others(*folders: Path) -> list[Path]:
+    """The checkpoints of some folders, from new to old by their iterations."""
+    every = {path for folder in folders for name in _NAMES for path in folder.glob(name)}
     return sorted(every, key=lambda p: (read_meta(p).get("iter", -1), p.stat().st_mtime))[::-1]

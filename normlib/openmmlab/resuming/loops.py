@@ -48,9 +48,11 @@ class ExactEpochLoop(EpochBasedTrainLoop):
         """Iterate over what is left of an epoch."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
-        if self.batches_done:
+        if isinstance(self.dataloader, CheckedLoader) and self.batches_done:
             self.dataloader.batches.skip(self.batches_done)
         with _ending(iter(self.dataloader)) as batches:
+            if not isinstance(self.dataloader, CheckedLoader):
+                _read_past(batches, self.batches_done)
             for number, batch in enumerate(batches, self.batches_done):
                 self.run_iter(number, batch)
         self.runner.call_hook("after_train_epoch")
@@ -92,9 +94,8 @@ class ExactIterLoop(IterBasedTrainLoop):
             runner.val_loop.run()
         if isinstance(self.dataloader, CheckedLoader):
             self.dataloader_iterator = self._endless(self.dataloader)
-        else:  # a stream, which has to be read to be left behind
-            for _ in range(self._iter):
-                next(self.dataloader_iterator)
+        else:
+            _read_past(self.dataloader_iterator, self._iter)
         with _ending(self.dataloader_iterator) as batches:
             while self._iter < self._max_iters and not self.stop_training:
                 runner.model.train()
@@ -133,6 +134,12 @@ def _ending(batches: Iterator[Any]) -> Iterator[Iterator[Any]]:
     finally:
         if isinstance(batches, Generator):
             batches.close()
+
+
+def _read_past(batches: Iterator[Any], count: int) -> None:
+    """Leave batches of a stream, or of a loader that a user has built, behind by reading them."""
+    for _ in range(count):
+        next(batches, None)
 
 
 def _begin_iteration(loop: EpochBasedTrainLoop | IterBasedTrainLoop) -> None:

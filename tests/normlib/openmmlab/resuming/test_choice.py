@@ -85,6 +85,14 @@ def test_a_moved_work_directory(folder, tmp_path_factory):
     assert auto(moved) == str(moved / "epoch_2.pth")
 
 
+def test_checkpoints_in_a_folder_of_their_own(folder, tmp_path_factory):
+    """As with out_dir of the hook; last_checkpoint stays in the work directory."""
+    work_dir = tmp_path_factory.mktemp("work")
+    (work_dir / "last_checkpoint").write_text(str(folder / "epoch_3.pth"))
+    cut(folder / "epoch_3.pth")
+    assert auto(work_dir) == str(folder / "epoch_2.pth")
+
+
 def test_iterations_decide_and_not_names(tmp_path):
     save(tmp_path / "iter_9.pth", 9)
     save(tmp_path / "iter_10.pth", 10)

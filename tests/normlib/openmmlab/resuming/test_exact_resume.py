@@ -198,6 +198,24 @@ class TestOtherwise:
         assert "not exactly" not in log(train(TINY, tmp_path, options | EPOCHS))
 
 
+def test_streams_are_read_past(options, tmp_path):
+    """They have no sampler, and may not know their length."""
+
+    class Stream(torch.utils.data.IterableDataset):
+        metainfo = TinyData.metainfo
+
+        def __iter__(self):
+            return (TinyData()[index % 7] for index in range(1000))
+
+    DATASETS.register_module(name="Stream", module=Stream, force=True)
+    data = dict(_delete_=True, batch_size=2, num_workers=0, dataset=dict(type="Stream"))
+    data |= dict(sampler=None, collate_fn=dict(type="default_collate"))
+    options = options | {"train_cfg": ITERATIONS["train_cfg"], "train_dataloader": data}
+    options |= {"default_hooks.checkpoint": ITERATIONS["default_hooks.checkpoint"]}
+    options["param_scheduler"] = None  # mmengine asks for the length of an epoch
+    check(tmp_path, options, [3])
+
+
 def test_a_user_signal_stops_as_well(options, tmp_path):
     train(TINY, tmp_path, options | EPOCHS, stop=3, number=signal.SIGUSR1)
     assert (tmp_path / "interrupted_iter_3.pth").is_file()
