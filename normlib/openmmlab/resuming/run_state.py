@@ -48,7 +48,7 @@ def describe(runner: Runner, meta: Mapping[str, Any]) -> dict[str, Any]:
     return {
         _PLACE: {
             "batches_done": loop.batches_done if within else 0,
-            "epoch_length": _length(loop.dataloader),
+            "epoch_length": len(loop.dataloader),
             "batch_size": _batch_size(loop.dataloader),
             "ranks": dist.get_world_size(),
             "device": _device(),
@@ -166,14 +166,6 @@ def _buffers(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def _alike(one: Tensor, other: Tensor) -> bool:
     """Bit for bit, so that NaN is like itself."""
     return one.numpy(force=True).tobytes() == other.numpy(force=True).tobytes()
-
-
-def _length(loader: Any) -> int | None:
-    """Batches of an epoch; None of a stream that does not know."""
-    try:
-        return len(loader)
-    except TypeError:
-        return None
 
 
 def _batch_size(loader: Any) -> int | None:
