@@ -15,9 +15,6 @@ from .squeeze_excitation import SqueezeExcitation
 
 _BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 14, 3), 100: (3, 13, 30, 3)}
 _STYLES = ("sn", "arcface")
-# On CPUs PyTorch 2.11 writes beyond its memory in the backward pass of a 1x1 convolution of stride
-# 2 on channels-last maps of fewer channels.
-_LEAST_CHANNELS = 8
 
 
 class IRBlock(BaseModule):
@@ -58,15 +55,18 @@ class IRBlock(BaseModule):
         self.se = SqueezeExcitation(channels) if use_se else None
         self.downsample = None
         if stride != 1 or in_channels != channels:
-            shortcut = build_conv_layer(
-                conv_cfg, in_channels, channels, 1, stride=stride, bias=False
-            )
+            shortcut = build_conv_layer(conv_cfg, in_channels, channels, 1, bias=False)
+            self.stride = stride
             self.downsample = Sequential(shortcut, build_norm_layer(norm_cfg, channels)[1])
 
     def forward(self, x: Tensor) -> Tensor:
         """Map of shape (N, channels, H / stride, W / stride) of one of (N, in_channels, H, W)."""
         norm1, norm2, norm3 = (getattr(self, name) for name in self.norm_names)
-        shortcut = x if self.downsample is None else self.downsample(x)
+        shortcut = x
+        if self.downsample is not None:
+            # A 1x1 convolution of stride 2 reads the same. On CPUs that of PyTorch 2.11 writes
+            # beyond its memory, backward on channels-last maps of fewer channels than a vector has.
+            shortcut = self.downsample(x[:, :, :: self.stride, :: self.stride])
         x = self.prelu(norm2(self.conv1(norm1(x))))
         x = norm3(self.conv2(x))
         if self.se is not None:
@@ -85,8 +85,7 @@ class IRResNet(BaseModule):
     Args:
         depth: 18, 34, 50 or 100. The last two have (3, 4, 14, 3) and (3, 13, 30, 3) blocks.
         in_channels: Channels of the images.
-        base_channels: Channels of the stem and the first stage, at least 8; each stage doubles
-            them.
+        base_channels: Channels of the stem and the first stage; each stage doubles them.
         use_se: Whether blocks have squeeze-and-excitation.
         style: `'sn'` as in the released SN models: PReLU with one slope a block, after the second
             norm and after the sum. `'arcface'` as in insightface's: a slope a channel, after the
@@ -115,11 +114,8 @@ class IRResNet(BaseModule):
             raise ModelError(f"model.backbone.depth is {depth}; it is one of {sorted(_BLOCKS)}")
         if style not in _STYLES:
             raise ModelError(f"model.backbone.style is {style!r}; it is one of {_STYLES}")
-        if base_channels < _LEAST_CHANNELS:
-            raise ModelError(
-                f"model.backbone.base_channels is {base_channels}; it must be {_LEAST_CHANNELS} or "
-                "more"
-            )
+        if base_channels < 1:
+            raise ModelError(f"model.backbone.base_channels is {base_channels}; give 1 or more")
         norm_cfg = norm_cfg or dict(type="BN")
         self.conv1 = build_conv_layer(
             conv_cfg, in_channels, base_channels, 3, padding=1, bias=False

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.registry import MODELS
@@ -12,6 +17,7 @@ from normlib import SparseSwitchNorm, SwitchNorm, SyncSwitchNorm
 from tasks.face.errors import ModelError
 from tasks.face.models import EmbeddingNeck, IRResNet
 
+ROOT = Path(__file__).parents[4]
 NORMS = {
     "BN": nn.BatchNorm2d,
     "GN": nn.GroupNorm,
@@ -119,11 +125,37 @@ def test_another_image_size_is_named():
     ("options", "text"),
     [({"depth": 20}, r"depth is 20; it is one of \[18, 34, 50, 100\]"),
      ({"depth": 18, "style": "ir"}, "style is 'ir'"),
-     ({"depth": 18, "base_channels": 4}, "base_channels is 4; it must be 8 or more")],
+     ({"depth": 18, "base_channels": 0}, "base_channels is 0; give 1 or more")],
 )  # fmt: skip
 def test_wrong_arguments(options, text):
     with pytest.raises(ModelError, match=text):
         IRResNet(**options)
+
+
+def test_shortcuts_are_convolutions_of_stride_2():
+    block = IRResNet(18, base_channels=8).layer2[0]
+    x = torch.randn(2, 8, 9, 10)
+    convolution, norm = block.downsample
+    seen = []
+    block.downsample.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    block(x)
+    torch.testing.assert_close(seen[0], norm(nn.functional.conv2d(x, convolution.weight, None, 2)))
+
+
+def test_narrow_maps_in_channels_last_stay_within_their_memory():
+    """A C library that checks its heap ends the process otherwise."""
+    program = (
+        "import torch; from tasks.face.models import IRResNet; net = IRResNet(18, base_channels=4)"
+        ".to(memory_format=torch.channels_last); "
+        "x = torch.randn(8, 3, 56, 56).to(memory_format=torch.channels_last)\n"
+        "for _ in range(3): net(x).sum().backward()"
+    )
+    checks = {"MALLOC_CHECK_": "3", "GLIBC_TUNABLES": "glibc.malloc.check=3"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, env=os.environ | checks, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_dropout_must_be_a_probability():
