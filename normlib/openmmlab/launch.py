@@ -20,6 +20,7 @@ from normlib.openmmlab import processes, sharded
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.fused_blocks import fuse_norm_activation
 from normlib.openmmlab.hooks import SparseScheduleHook
+from normlib.openmmlab.hooks.metrics_file import GIVEN_OPTIONS
 from normlib.openmmlab.norm_cfg import NormChange, apply_norm_cfg, check_model
 from normlib.openmmlab.pretrained import allow_missing_weights, bn_to_sn
 from normlib.openmmlab.wrappers import bare_model
@@ -51,6 +52,7 @@ def load_config(
     cfg = _read(Path(path))
     try:
         cfg.merge_from_dict(options or {})
+        cfg[GIVEN_OPTIONS] = sorted(f"{key}={value}" for key, value in (options or {}).items())
     except (KeyError, TypeError, IndexError, AssertionError) as error:
         raise ConfigError(f"--cfg-options do not fit {path}: {error}") from error
     _drop_delete_marks(cfg._cfg_dict)

@@ -7,6 +7,8 @@ from collections.abc import Collection
 
 from mmengine.config import Config
 
+from tasks.toy_data.folder import MANIFEST
+
 from .problems import DatasetError
 
 
@@ -14,7 +16,7 @@ def read_switch(cfg: Config, name: str, keys: Collection[str]) -> dict[str, str]
     """What the switch says.
 
     Args:
-        cfg: The config.
+        cfg: The config; `generated_data` becomes true where tools/make_toy_data.py made the data.
         name: Key of the switch.
         keys: What it may hold, `root` among them.
 
@@ -35,4 +37,6 @@ def read_switch(cfg: Config, name: str, keys: Collection[str]) -> dict[str, str]
         raise ValueError(f"{name} has {sorted(given)} but no root, the folder of the data")
     if not os.path.isdir(root):
         raise DatasetError(f"{name}.root={root!r} is not a folder (seen from {os.getcwd()})")
+    if os.path.isfile(os.path.join(root, MANIFEST)):
+        cfg.generated_data = True
     return given | {"root": root}

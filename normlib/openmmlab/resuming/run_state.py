@@ -30,7 +30,10 @@ RANK_BUFFERS = "rank_buffers"
 INTERRUPTED = "interrupted_iter_{}.pth"
 _PLACE = "place"
 # What a config says of one start of a run alone.
-_PASSING = ("work_dir", "resume", "load_from", "launcher", "experiment_name", "log_level")
+_PASSING = (
+    *("work_dir", "resume", "load_from", "launcher", "experiment_name", "log_level"),
+    "given_options",  # what they change is told by the keys that they change
+)
 
 
 def describe(runner: Runner, meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.registry import METRICS
@@ -61,6 +62,15 @@ class DetailedMetric(BaseMetric):
 
 def strict(constant: str):
     raise ValueError(f"{constant} is not JSON")
+
+
+def stand_in(folder, **attributes):
+    """What the hook reads of a runner."""
+    loop = SimpleNamespace(
+        dataloader=SimpleNamespace(dataset=range(5)), evaluator=SimpleNamespace(metrics=[])
+    )
+    attributes = dict(work_dir=folder, cfg=Config(), seed=3, _train_loop=None) | attributes
+    return SimpleNamespace(val_loop=loop, test_loop=loop, **attributes)
 
 
 class Run:
@@ -186,7 +196,7 @@ class TestTime:
 
     @staticmethod
     def runner(folder, iteration=0):
-        return SimpleNamespace(work_dir=folder, iter=iteration, max_iters=0, _train_loop=None)
+        return stand_in(folder, iter=iteration, max_iters=0)
 
     @pytest.mark.parametrize("start", [0, 1000])
     def test_is_the_median_without_the_first_iterations(self, clock, tmp_path, start):
@@ -268,7 +278,7 @@ class TestWriting:
 
 
 def on_rank(rank, folder):
-    runner = SimpleNamespace(work_dir=folder, _train_loop=None)
+    runner = stand_in(folder)
     path = Path if rank == 0 else None  # Writing is rank 0's alone.
     with (
         mock.patch.object(module, "_peak_memory", return_value=100.0 * (rank + 1)),
@@ -282,3 +292,39 @@ def test_ranks_share_one_file_with_the_largest_memory(rank_pool, tmp_path):
     summary = json.loads((tmp_path / "metrics.json").read_text())
     assert (summary["ranks"], summary["peak_memory_mib"]) == (2, 200.0)
     assert summary["metrics"] == {"ap": 0.5}
+
+
+class TestDescription:
+    def test_of_a_training(self, run):
+        run.build(norm_cfg=dict(type="SN"), randomness__seed=4).train()
+        described = run.read()
+        assert described["format"] == 2
+        assert described["evaluated_samples"] == 8
+        assert described["run"] == {
+            "config": "tests/tiny/config.py",
+            "options": described["run"]["options"],
+            "norm": "SN",
+            "batch_size": 2,
+            "seed": 4,
+            "generated_data": False,
+        }
+        assert {"randomness.seed=4", "train_dataloader.dataset.size=16"} <= set(
+            described["run"]["options"]
+        )
+
+    @pytest.mark.parametrize(
+        ("norm_cfg", "label"),
+        [
+            (None, None),
+            (dict(type="BN", requires_grad=False), "BN"),
+            (dict(backbone=dict(type="BN"), head=dict(type="SN")), "backbone BN, head SN"),
+            (dict(type="SN", neck=None), "SN, neck none"),
+        ],
+    )
+    def test_label_of_the_norms(self, tmp_path, norm_cfg, label):
+        runner = stand_in(tmp_path, cfg=Config(dict(norm_cfg=norm_cfg, generated_data=True)))
+        MetricsFileHook().after_test_epoch(runner, {})
+        described = json.loads((tmp_path / "metrics.json").read_text())["run"]
+        assert described["norm"] == label
+        assert described["generated_data"] is True
+        assert described["config"] is None
