@@ -10,18 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from normlib.analysis.stopwatch import ratio, time_interleaved
 from normlib.checkpoint.export import FORMATS, Exported, check_request, export
 from normlib.checkpoint.exported import ExportError, UnwritableError, run_exported
-from normlib.openmmlab.errors import CheckpointError, ConfigError
+from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.launch import load_config
+from normlib.openmmlab.network import WholeModel, build_network, part_of
 from normlib.openmmlab.pixels import Pixels, in_words, padding_of
-from normlib.openmmlab.pretrained import load_weights, state_dict_of
 
 _ROUNDS = 11
 _LISTED = 3
@@ -81,9 +78,12 @@ def export_model(
         raise ConfigError(f"{error} (--out, --force)" if path.exists() else str(error)) from error
     if min(size) < 1:
         raise ConfigError(f"--size {size[0]} {size[1]}: height and width must be 1 or more")
-    network = _network(load_config(config, options, needs_data=False), checkpoint)
+    network = build_network(load_config(config, options, needs_data=False), checkpoint)
     preprocessor = network.get_submodule("data_preprocessor")
-    part = _OnImages(_part(network, module), Pixels(preprocessor) if preprocess else None)
+    part = _OnImages(
+        WholeModel(network) if module is None else part_of(network, module),
+        Pixels(preprocessor) if preprocess else None,
+    )
     part.eval()
     shape = (2, 3, *size)
     example = torch.randint(256, shape).float() if preprocess else torch.randn(shape)
@@ -118,17 +118,6 @@ class _OnImages(nn.Module):
         return self.part(input)
 
 
-class _Whole(nn.Module):
-    """A model of mmengine, which is told what to return."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, input: Tensor) -> Any:
-        return self.model(input, mode="tensor")
-
-
 def _path(checkpoint: str, format: str, out: str | None, module: str | None) -> Path:
     if out is not None:
         return Path(out).expanduser()
@@ -136,42 +125,6 @@ def _path(checkpoint: str, format: str, out: str | None, module: str | None) -> 
     source = Path(Path(checkpoint).name if remote else Path(checkpoint).expanduser())
     suffix = FORMATS.get(format, "")
     return source.with_name(source.stem + (f".{module}" if module else "") + suffix)
-
-
-def _network(cfg: Config, checkpoint: str) -> nn.Module:
-    """The model of a config with the weights of a checkpoint, in evaluation."""
-    if "://" not in checkpoint and not Path(checkpoint).expanduser().is_file():
-        raise CheckpointError(
-            f"checkpoint {Path(checkpoint).expanduser().absolute()} does not exist"
-        )
-    if "model" not in cfg:
-        raise ConfigError(f"config {cfg.filename} has no model")
-    init_default_scope(cfg.get("default_scope") or "mmengine")
-    description = cfg.model.copy()
-    if cfg.get("data_preprocessor"):
-        description.setdefault("data_preprocessor", cfg.data_preprocessor)
-    model: nn.Module = MODELS.build(description)
-    loaded = CheckpointLoader.load_checkpoint(checkpoint, "cpu")
-    load_weights(
-        model,
-        state_dict_of(loaded, checkpoint, module=model),
-        checkpoint,
-        bn_to_sn=cfg.get("bn_to_sn"),
-    )
-    model.float().eval()
-    return model
-
-
-def _part(network: nn.Module, name: str | None) -> nn.Module:
-    if name is None:
-        return _Whole(network)
-    try:
-        return network.get_submodule(name)
-    except AttributeError as error:
-        children = ", ".join(child for child, _ in network.named_children())
-        raise ConfigError(
-            f"--module {name}: {type(network).__name__} has no such part; it has {children}"
-        ) from error
 
 
 def _speed(part: nn.Module, exported: Exported, example: Tensor, format: str) -> Speed:
