@@ -21,12 +21,12 @@ help: ## show this list
 install: ## set up the virtual environment; quick when nothing has changed
 	@tools/install.sh
 
-demo: install ## pretrain and finetune small models with five norms, print tables (DEMO_ARGS=...)
-	@$(BIN)/python tools/demo.py $(DEMO_ARGS)
+demo: install ## train small models of every task with BN, SN and SSN, write a report (DEMO_ARGS=...)
+	@$(BIN)/python tools/benchmark.py demo $(DEMO_ARGS)
 
 test: lint ## lint, types, import rules, tests with coverage (PYTEST_ARGS='-m "not slow"')
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov --cov-report=term \
-		--numprocesses=auto --maxprocesses=4 --dist=loadfile $(PYTEST_ARGS)
+		--numprocesses=auto --maxprocesses=4 --max-worker-restart=0 --dist=loadfile $(PYTEST_ARGS)
 
 lint: install ## ruff, mypy and import-linter
 	$(BIN)/ruff check .

@@ -1,0 +1,68 @@
+"""The GPUs, or the places for CPU trainings, that runs take and give back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+
+
+class Devices:
+    """What of a machine a benchmark may use.
+
+    Args:
+        gpus: Numbers of GPUs; empty for a machine without.
+        jobs: Trainings at a time on a machine without GPUs.
+    """
+
+    def __init__(self, gpus: Sequence[int] = (), jobs: int = 1) -> None:
+        self.gpus = tuple(gpus)
+        self.jobs = jobs
+        self._free: list[int] = list(gpus) or list(range(jobs))
+
+    @classmethod
+    def of_this_machine(cls, gpus: Sequence[int] | None, jobs: int) -> Devices:
+        """Those asked for, or all GPUs.
+
+        Raises:
+            ValueError: A GPU that is not there, or several jobs where GPUs decide.
+        """
+        count = torch.cuda.device_count()
+        for gpu in gpus or ():
+            if not 0 <= gpu < count:
+                raise ValueError(f"--gpus names {gpu}; this machine has {count} GPUs, from 0 on")
+        if jobs != 1 and count:
+            raise ValueError(f"--jobs is for machines without GPUs; this one has {count} (--gpus)")
+        if jobs < 1:
+            raise ValueError(f"--jobs is {jobs}; it must be 1 or more")
+        return cls(range(count) if gpus is None else gpus, jobs)
+
+    def needed(self, processes: int) -> int:
+        """Places that a training takes."""
+        return processes if self.gpus else 1
+
+    def too_few_for(self, processes: int) -> bool:
+        """Whether a training could never start."""
+        return bool(self.gpus) and processes > len(self.gpus)
+
+    def take(self, processes: int) -> list[int] | None:
+        """Places for a training; None while there are too few."""
+        count = self.needed(processes)
+        if count > len(self._free):
+            return None
+        taken, self._free = self._free[:count], self._free[count:]
+        return taken
+
+    def give_back(self, taken: Sequence[int]) -> None:
+        """Let others have the places of a training that has ended."""
+        self._free = sorted([*self._free, *taken])
+
+    def environment(self, taken: Sequence[int], processes: int) -> dict[str, str]:
+        """Variables that keep a training to its places."""
+        if self.gpus:
+            return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, taken))}
+        if self.jobs == 1 or "OMP_NUM_THREADS" in os.environ:
+            return {}
+        cores = len(os.sched_getaffinity(0))
+        return {"OMP_NUM_THREADS": str(max(1, cores // (self.jobs * processes)))}

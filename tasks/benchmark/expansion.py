@@ -1,0 +1,273 @@
+"""From a plan to its runs, once everything that they need has been looked at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.results import MetafileError, Model, read_metafile
+
+from .configs import ConfigFacts
+from .plan import ROOT, Entry, Plan, PlanError
+from .run import WEIGHTS, Run
+from .toy_data import SWITCHES, toy_folder
+
+# Synchronised and sparse norms can start from the weights of others, as in the papers.
+_WEIGHTS_OF = {
+    "SyncBN": ("SyncBN", "BN"),
+    "SyncSN": ("SyncSN", "SN"),
+    "SSN": ("SSN", "SN"),
+    "SyncSSN": ("SyncSSN", "SSN", "SN"),
+}
+_BATCH = re.compile(r"_(\d+)xb\d+")
+_BATCH_OPTION = re.compile(r"(?:^|\s)batch_setting=(\d+)x\d+")
+_OTHER_RUN = re.compile(r"work_dirs/([^/]+)/")
+_SHOWN_ROWS = 5
+
+
+def expand(plan: Plan, out: Path, needs_data: bool = True) -> list[Run]:
+    """The runs of a plan, in an order in which each comes after those that it needs.
+
+    Args:
+        plan: The plan.
+        out: Absolute path of the folder of all work directories and generated data.
+        needs_data: Whether data that are not there are a problem.
+
+    Raises:
+        PlanError: Every problem found: configs that cannot be read or lack what the plan changes,
+            rows or models that do not exist, data that are not there, work directories that two
+            runs share.
+    """
+    expansion = _Expansion(plan, out, needs_data)
+    runs = expansion.runs()
+    if expansion.problems:
+        raise PlanError(plan.name, expansion.problems)
+    return runs
+
+
+class _Expansion:
+    def __init__(self, plan: Plan, out: Path, needs_data: bool) -> None:
+        self.problems: list[str] = []
+        self._needs_data = needs_data
+        self._plan = plan
+        self._out = out
+        self._facts: dict[str, ConfigFacts] = {}
+        self._runs: dict[tuple[str, str, int], Run] = {}
+        self._used_data: set[str] = set()
+
+    def runs(self) -> list[Run]:
+        entries = self._plan.entries
+        # Those that others start from come first.
+        models = {entry.pretrained for entry in entries}
+        for entry in sorted(entries, key=lambda e: e.model not in models):
+            if entry.rows is None:
+                self._expand_model(entry)
+            else:
+                self._expand_rows(entry)
+        for key in sorted(set(self._plan.data) - self._used_data):
+            self._note(f"data.{key}: no config of the plan takes it")
+        return list(self._runs.values())
+
+    def _expand_model(self, entry: Entry) -> None:
+        facts = self._read(entry.config or "")
+        if facts is None:
+            return
+        for setting in entry.batch_settings:
+            if setting is not None and "batch_setting" not in facts.rules:
+                self._note(f"{entry.config} knows no batch_setting (plan: {setting!r})")
+                return
+        for seed in self._plan.seeds:
+            for setting in entry.batch_settings:
+                for norm in entry.norms:
+                    self._add_model(entry, facts, norm, setting, seed)
+
+    def _add_model(
+        self, entry: Entry, facts: ConfigFacts, norm: str, setting: str | None, seed: int
+    ) -> None:
+        needs = self._weights(entry, norm, seed)
+        options: dict[str, Any] = {"norm_cfg.type": norm}
+        if setting is not None:
+            options["batch_setting"] = setting
+        if needs:
+            options |= {
+                "model.backbone.init_cfg._delete_": True,
+                "model.backbone.init_cfg.type": "Pretrained",
+                "model.backbone.init_cfg.checkpoint": str(needs[0].work_dir / WEIGHTS),
+                "model.backbone.init_cfg.prefix": "backbone.",
+            }
+        options |= self._shared_options(entry, facts, seed)
+        options |= entry.norm_options.get(norm, {})
+        name = f"{Path(facts.path).stem}_{norm.lower()}" + (f"_{setting}" if setting else "")
+        self._add(
+            Run(
+                task=entry.task,
+                model=str(entry.model),
+                norm=norm,
+                seed=seed,
+                config=facts.path,
+                options=options,
+                processes=int(setting.split("x")[0]) if setting else entry.processes,
+                work_dir=self._work_dir(entry.task, name, seed),
+                batch_setting=setting,
+                needs=needs,
+                minutes=entry.minutes,
+            ),
+            name,
+        )
+
+    def _weights(self, entry: Entry, norm: str, seed: int) -> tuple[Run, ...]:
+        """The run that gives a model the weights of its backbone."""
+        if entry.pretrained is None:
+            return ()
+        for candidate in _WEIGHTS_OF.get(norm, (norm,)):
+            for run in self._runs.values():
+                if (run.model, run.norm, run.seed) == (entry.pretrained, candidate, seed):
+                    return (run,)
+        self._note(
+            f"{entry.model} with {norm} starts from {entry.pretrained} with "
+            f"{' or '.join(_WEIGHTS_OF.get(norm, (norm,)))}, which the plan does not train"
+        )
+        return ()
+
+    def _expand_rows(self, entry: Entry) -> None:
+        path = ROOT / "tasks" / entry.task / "metafile.yml"
+        try:
+            models = {model.name: model for model in read_metafile(path).models}
+        except MetafileError as error:
+            self._note(str(error))
+            return
+        for name in entry.rows if isinstance(entry.rows, tuple) else ():
+            if name not in models:
+                listed = ", ".join(list(models)[:_SHOWN_ROWS])
+                self._note(
+                    f"tasks.{entry.task}: row {name!r} is not in {path.relative_to(ROOT)}, "
+                    f"which has {len(models)}: {listed}, ..."
+                )
+        chosen = [
+            model
+            for model in models.values()
+            if (
+                model.published is not None
+                if entry.rows == "published"
+                else entry.rows == "all" or model.name in (entry.rows or ())
+            )
+            and (not entry.norms or str(model.metadata.get("Norm")) in entry.norms)
+        ]
+        names = {model.name for model in chosen}
+        for seed in self._plan.seeds:
+            # Rows that go on from others come after them.
+            for model in sorted(chosen, key=lambda m: bool(self._sources(m, names))):
+                self._add_row(entry, model, names, seed)
+
+    def _sources(self, model: Model, names: set[str]) -> dict[str, tuple[str, str]]:
+        """Options that name a file of another row's run: by key, the row and the value."""
+        facts = self._read(model.config)
+        if facts is None:
+            return {}
+        values = {**facts.other_runs, **_options(model)}
+        found = {
+            key: (match[1], value)
+            for key, value in values.items()
+            if isinstance(value, str) and (match := _OTHER_RUN.match(value))
+        }
+        return {key: source for key, source in found.items() if source[0] in names}
+
+    def _add_row(self, entry: Entry, model: Model, names: set[str], seed: int) -> None:
+        facts = self._read(model.config)
+        if facts is None:
+            return
+        options: dict[str, Any] = _options(model)
+        needs = []
+        for key, (name, value) in self._sources(model, names).items():
+            source = self._runs.get((entry.task, name, seed))
+            if source is not None:
+                needs.append(source)
+                options[key] = value.replace(f"work_dirs/{name}", str(source.work_dir), 1)
+        options |= self._shared_options(entry, facts, seed)
+        match = _BATCH_OPTION.search(model.options) or _BATCH.search(model.name)
+        self._add(
+            Run(
+                task=entry.task,
+                model=model.collection,
+                norm=str(model.metadata.get("Norm", model.name)),
+                seed=seed,
+                config=model.config,
+                options=options,
+                processes=int(match[1]) if match else entry.processes,
+                work_dir=self._work_dir(entry.task, model.name, seed),
+                row=model.name,
+                needs=tuple(dict.fromkeys(needs)),
+                minutes=entry.minutes,
+            ),
+            model.name,
+        )
+
+    def _shared_options(self, entry: Entry, facts: ConfigFacts, seed: int) -> dict[str, Any]:
+        options: dict[str, Any] = {"randomness.seed": seed}
+        if entry.toy_data is not None:
+            options[f"{SWITCHES[entry.toy_data]}.root"] = str(toy_folder(self._out, entry.toy_data))
+        else:
+            options |= self._data(entry, facts)
+        if self._plan.iterations is not None:
+            options |= _short(self._plan.iterations)
+        return options | dict(entry.options)
+
+    def _data(self, entry: Entry, facts: ConfigFacts) -> dict[str, str]:
+        """Where the data are, by the plan or by the config; noted where they are not there."""
+        for switch in facts.switches & set(self._plan.data):
+            folder = Path(self._plan.data[switch]).expanduser().absolute()
+            if self._needs_data and not folder.is_dir():
+                self._note(f"data.{switch}: {folder} is not a folder")
+            self._used_data.add(switch)
+            return {f"{switch}.root": str(folder)}
+        given = {f"{switch}.root" for switch in facts.switches} & entry.options.keys()
+        roots = [str(entry.options[key]) for key in given] or sorted(facts.data_roots)
+        for root in roots:
+            folder = ROOT / Path(root).expanduser()
+            if self._needs_data and not folder.is_dir():
+                keys = " or ".join(f"data.{switch}" for switch in sorted(facts.switches))
+                advice = f"; give its place by {keys} in the plan" if keys else ""
+                self._note(f"{entry.task}: {folder} is not a folder of data{advice}")
+        return {}
+
+    def _work_dir(self, task: str, name: str, seed: int) -> Path:
+        return self._out / task / f"{name}_seed{seed}"
+
+    def _add(self, run: Run, name: str) -> None:
+        key = (run.task, name, run.seed)
+        if key in self._runs:
+            self._note(f"tasks.{run.task}: two entries give {run.work_dir.name}")
+        self._runs[key] = run
+
+    def _read(self, config: str) -> ConfigFacts | None:
+        if config not in self._facts:
+            try:
+                self._facts[config] = ConfigFacts.read(config)
+            except ValueError as error:
+                self._note(str(error))
+                return None
+        return self._facts[config]
+
+    def _note(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+
+def _options(model: Model) -> dict[str, Any]:
+    return dict(option.split("=", 1) for option in model.options.split())
+
+
+def _short(iterations: int) -> Mapping[str, Any]:
+    """A training that ends after so many iterations, whatever its config says."""
+    return {
+        "train_cfg._delete_": True,
+        "train_cfg.type": "IterBasedTrainLoop",
+        "train_cfg.max_iters": iterations,
+        "train_cfg.val_interval": iterations,
+        "default_hooks.checkpoint.by_epoch": False,
+        "default_hooks.checkpoint.interval": iterations,
+        "default_hooks.checkpoint.save_best": None,
+        "log_processor.by_epoch": False,
+    }

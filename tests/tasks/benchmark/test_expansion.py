@@ -1,0 +1,190 @@
+"""From plans to runs: what each is run with, what it waits for, and what keeps it from running."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from tasks.benchmark import PlanError, expand, read_plan
+from tasks.benchmark.plan import ROOT, find_plan
+from tasks.results import read_metafile
+
+CLASSIFIER = "configs/classification/toy/resnet18_toy.py"
+DETECTOR = "configs/detection/toy/faster-rcnn_r18_fpn_toy.py"
+RESNET = "configs/classification/resnet50-bn_8xb32-100e_imagenet.py"
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """The runs of a plan given as a dict."""
+
+    def expanded(plan, **others):
+        path = tmp_path / "mine.yaml"
+        path.write_text(yaml.safe_dump(plan))
+        return expand(read_plan(path), tmp_path / "out", **others)
+
+    return expanded
+
+
+def model(config=CLASSIFIER, name="A", **others):
+    return {"model": name, "config": config, "toy_data": "imagenet", **others}
+
+
+def test_a_run_for_every_norm_seed_and_batch_setting(runs, tmp_path):
+    plan = {
+        "norms": ["BN", "SN"],
+        "seeds": [0, 4],
+        "tasks": {"classification": [model(batch_settings=["2x16", "1x8"])]},
+    }
+    found = runs(plan)
+    assert len({run.work_dir for run in found}) == len(found) == 8
+    run = found[-1]
+    assert (run.norm, run.seed, run.batch_setting, run.processes) == ("SN", 4, "1x8", 1)
+    assert run.work_dir == tmp_path / "out/classification/resnet18_toy_sn_1x8_seed4"
+    assert run.command == [
+        "tools/dist_train.sh", CLASSIFIER, "1", "--work-dir", str(run.work_dir), "--resume",
+        "--cfg-options", "norm_cfg.type=SN", "batch_setting=1x8", "randomness.seed=4",
+        f"imagenet_data.root={tmp_path}/out/data/toy_imagenet",
+    ]  # fmt: skip
+
+
+def test_options_of_the_model_and_of_the_norm_go_last(runs):
+    plan = {
+        "norms": ["GN", "SN"],
+        "iterations": 5,
+        "tasks": {
+            "classification": [
+                model(
+                    options={"train_cfg.val_interval": 2, "a.b": [1, 2]},
+                    norm_options={"GN": {"norm_cfg.num_groups": 4}},
+                )
+            ]
+        },
+    }
+    first, second = runs(plan)
+    assert first.options["norm_cfg.num_groups"] == 4
+    assert "norm_cfg.num_groups" not in second.options
+    assert second.options["train_cfg.max_iters"] == 5
+    assert second.options["train_cfg.val_interval"] == 2
+    assert "a.b=[1,2]" in second.command
+
+
+def test_weights_come_from_the_same_norm_or_the_one_that_it_starts_from(runs):
+    norms = ["BN", "SyncBN", "SN", "SyncSN", "SSN", "SyncSSN"]
+    plan = {
+        "norms": norms,
+        "tasks": {
+            "detection": [model(DETECTOR, "B", toy_data="coco", pretrained="A")],
+            "classification": [model(norms=["BN", "SN", "SSN"])],
+        },
+    }
+    found = runs(plan)
+    assert [run.task for run in found[:3]] == ["classification"] * 3, "others need these"
+    sources = {run.norm: run.needs[0] for run in found[3:]}
+    assert {norm: source.norm for norm, source in sources.items()} == {
+        "BN": "BN", "SyncBN": "BN", "SN": "SN", "SyncSN": "SN", "SSN": "SSN", "SyncSSN": "SSN",
+    }  # fmt: skip
+    checkpoint = found[-1].options["model.backbone.init_cfg.checkpoint"]
+    assert checkpoint == str(sources["SyncSSN"].work_dir / "weights.pth")
+
+
+def test_weights_that_nothing_gives_are_a_problem(runs):
+    plan = {
+        "norms": ["GN"],
+        "tasks": {
+            "detection": [model(DETECTOR, "B", toy_data="coco", pretrained="A")],
+            "classification": [model(norms=["BN"])],
+        },
+    }
+    with pytest.raises(PlanError, match="B with GN starts from A with GN, which the plan does not"):
+        runs(plan)
+
+
+def test_problems_of_all_models_at_once(runs, tmp_path):
+    broken = tmp_path / "broken.py"
+    broken.write_text("raise ValueError('no')")
+    plan = {
+        "norms": ["SN"],
+        "data": {"coco_data": str(tmp_path / "none"), "face_data": "/"},
+        "tasks": {
+            "classification": [
+                {"model": "A", "config": RESNET},
+                model(name="B"),
+                model(name="C"),
+                model(str(broken), "D"),
+                {"rows": ["resnet50-bn_8xb32-100e_imagenet", "resnet5"]},
+            ],
+            "detection": [
+                {"model": "E", "config": DETECTOR},
+                model(DETECTOR, "F", batch_settings=["1x2"]),
+            ],
+        },
+    }
+    with pytest.raises(PlanError) as caught:
+        runs(plan)
+    for words in (
+        f"classification: {ROOT}/data/imagenet is not a folder of data; give its place by data.im",
+        "two entries give resnet18_toy_sn_seed0",
+        "broken.py: ValueError: no",
+        "row 'resnet5' is not in tasks/classification/metafile.yml",
+        f"data.coco_data: {tmp_path}/none is not a folder",
+        f"{DETECTOR} knows no batch_setting (plan: '1x2')",
+        "data.face_data: no config of the plan takes it",
+    ):
+        assert [problem for problem in caught.value.problems if words in problem], words
+
+
+def test_data_of_a_plan_go_to_the_configs_that_take_them(runs, tmp_path):
+    for name in ("ade", "city"):
+        (tmp_path / name).mkdir()
+    plan = {
+        "data": {"ade20k_data": str(tmp_path / "ade"), "cityscapes_data": str(tmp_path / "city")},
+        "tasks": {"segmentation": [{"rows": "published"}]},
+    }
+    for run in runs(plan):
+        name = "ade" if "ade20k" in run.config else "city"
+        switches = {key: value for key, value in run.options.items() if key.endswith("_data.root")}
+        assert list(switches.values()) == [str(tmp_path / name)]
+
+
+def test_rows_are_run_as_the_metafile_says(runs):
+    plan = {"tasks": {"classification": [{"rows": "published"}]}, "seeds": [2]}
+    found = {run.row: run for run in runs(plan, needs_data=False)}
+    run = found["resnet50-sn_1xb16-100e_imagenet"]
+    assert (run.norm, run.processes, run.options["batch_setting"]) == ("SN", 1, "1x16")
+    assert run.model == "ResNet-50 by batch setting"
+
+    # Hard ratios are taken from a training that is another row.
+    hard = found["resnet50-snhard90_8xb32-100e_imagenet"]
+    (source,) = hard.needs
+    assert source.row == "resnet50-sn_8xb32-100e_imagenet"
+    assert hard.options["load_from"] == str(source.work_dir / "epoch_90.pth")
+
+
+def test_rows_can_be_chosen_by_norm(runs):
+    plan = {"norms": ["SN"], "tasks": {"video": [{"rows": "all"}]}}
+    found = runs(plan, needs_data=False)
+    assert found
+    assert {run.norm for run in found} == {"SN"}
+
+
+@pytest.mark.parametrize("name", ["demo", "smoke"])
+def test_own_plans_on_generated_data(name, tmp_path):
+    found = expand(read_plan(find_plan(name)), tmp_path)
+    assert {run.task for run in found} == {
+        *("classification", "detection", "segmentation", "face", "video")
+    }
+    places = {id(run): place for place, run in enumerate(found)}
+    for run in found:
+        assert all(places[id(need)] < places[id(run)] for need in run.needs)
+
+
+def test_the_plan_of_the_papers_has_every_published_row(tmp_path):
+    found = expand(read_plan(find_plan("paper")), tmp_path, needs_data=False)
+    published = {
+        model.name
+        for path in ROOT.glob("tasks/*/metafile.yml")
+        for model in read_metafile(path).models
+        if model.published is not None
+    }
+    assert {run.row for run in found} == published

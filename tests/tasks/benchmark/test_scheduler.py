@@ -1,0 +1,140 @@
+"""Which run starts when, and what follows from how it ends."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tasks.benchmark.devices import Devices
+from tasks.benchmark.record import read_record, write_record
+from tasks.benchmark.scheduler import Scheduler, Status
+from tests.tasks.benchmark.runs import Script, make_run, write_metrics
+
+
+def finish(scheduler, steps=100):
+    for _ in range(steps):
+        if not scheduler.busy:
+            return {job.run.model: job.status for job in scheduler.jobs}
+        scheduler.step()
+    raise AssertionError("goes on for ever")
+
+
+def test_one_after_the_other_with_a_record_of_each(tmp_path):
+    runs, script = [make_run(tmp_path, name) for name in "ab"], Script(looks=3)
+    statuses = finish(Scheduler(runs, "mine", Devices(), start=script))
+    assert statuses == {"a": Status.DONE, "b": Status.DONE}
+    assert (script.started, script.most) == (["a", "b"], 1)
+    record = json.loads((tmp_path / "a/benchmark.json").read_text())
+    assert record["command"] == runs[0].command
+    assert (record["plan"], record["task"], record["norm"]) == ("mine", "classification", "SN")
+    assert [attempt["exit_code"] for attempt in record["attempts"]] == [0]
+
+
+def test_what_is_done_is_not_done_again(tmp_path):
+    runs = [make_run(tmp_path, name) for name in "ab"]
+    finish(Scheduler(runs, "mine", Devices(), start=Script()))
+    again = Script()
+    assert set(finish(Scheduler(runs, "mine", Devices(), start=again)).values()) == {Status.DONE}
+    assert again.started == []
+
+
+@pytest.mark.parametrize("done", [(4, 4), (5, 4), (5, None)])
+def test_what_is_not_at_its_end_goes_on(tmp_path, done):
+    run, script = make_run(tmp_path), Script()
+    write_record(run, "mine", [])
+    write_metrics(run.work_dir, *done)
+    finish(Scheduler([run], "mine", Devices(), start=script))
+    assert script.started == ["a"]
+
+
+class TestFailures:
+    def test_are_tried_again_up_to_a_limit(self, tmp_path):
+        runs = [make_run(tmp_path, name) for name in "abc"]
+        script = Script({"a": [1, 137], "b": [1, 1, 1, 1]})
+        scheduler = Scheduler(runs, "mine", Devices(), retries=2, start=script)
+        statuses = finish(scheduler)
+        assert statuses == {"a": Status.DONE, "b": Status.FAILED, "c": Status.DONE}
+        assert sorted(script.started) == list("aaabbbc")
+        assert scheduler.jobs[1].note == "exit code 1, 3 times"
+        record = read_record(runs[0].work_dir)
+        assert [attempt.exit_code for attempt in record.attempts] == [1, 137, 0]
+
+    def test_that_the_user_has_to_mend_are_not(self, tmp_path):
+        script = Script({"a": [2]})
+        scheduler = Scheduler([make_run(tmp_path)], "mine", Devices(), retries=5, start=script)
+        assert finish(scheduler) == {"a": Status.FAILED}
+        assert "yours to mend" in scheduler.jobs[0].note
+
+    def test_keep_those_that_need_them_from_starting(self, tmp_path):
+        first = make_run(tmp_path, "a")
+        second = make_run(tmp_path, "b", needs=[first])
+        third = make_run(tmp_path, "c", needs=[second])
+        script = Script({"a": [2]})
+        scheduler = Scheduler([first, second, third], "mine", Devices(), start=script)
+        statuses = finish(scheduler)
+        assert statuses == {"a": Status.FAILED, "b": Status.SKIPPED, "c": Status.SKIPPED}
+        assert scheduler.jobs[1].note == "needs a, SN, seed 0, which failed"
+        assert script.started == ["a"]
+
+    def test_to_write_metrics_are_failures(self, tmp_path):
+        script = Script(writes=False)
+        scheduler = Scheduler([make_run(tmp_path)], "mine", Devices(), retries=0, start=script)
+        assert finish(scheduler) == {"a": Status.FAILED}
+        assert "without metrics.json of its last iteration" in scheduler.jobs[0].note
+
+
+class TestSideBySide:
+    def test_on_gpus(self, tmp_path):
+        runs = [make_run(tmp_path, name, processes=2) for name in "abc"]
+        runs.append(make_run(tmp_path, "d", processes=1))
+        script = Script(looks=4)
+        finish(Scheduler(runs, "mine", Devices([0, 2, 5, 7]), start=script))
+        assert script.most == 2
+        places = [environment["CUDA_VISIBLE_DEVICES"] for environment in script.environments]
+        assert places[:2] == ["0,2", "5,7"]
+        assert len(places[3]) == 1
+
+    def test_on_a_machine_without(self, tmp_path, monkeypatch):
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        runs = [make_run(tmp_path, name, processes=2) for name in "abc"]
+        script = Script(looks=4)
+        finish(Scheduler(runs, "mine", Devices(jobs=2), start=script))
+        assert script.most == 2
+        assert all(int(e["OMP_NUM_THREADS"]) >= 1 for e in script.environments)
+
+    def test_those_that_wait_for_weights_let_others_go_first(self, tmp_path):
+        first = make_run(tmp_path, "a")
+        runs = [first, make_run(tmp_path, "b", needs=[first]), make_run(tmp_path, "c")]
+        script = Script(looks=3)
+        finish(Scheduler(runs, "mine", Devices(jobs=3), start=script))
+        assert script.started == ["a", "c", "b"]
+
+
+class TestStopping:
+    def test_saves_what_runs_and_starts_nothing_more(self, tmp_path):
+        runs, script = [make_run(tmp_path, name) for name in "ab"], Script(looks=50)
+        scheduler = Scheduler(runs, "mine", Devices(), start=script)
+        scheduler.step()
+        scheduler.stop()
+        assert finish(scheduler) == {"a": Status.INTERRUPTED, "b": Status.WAITING}
+
+        again = Script()
+        statuses = finish(Scheduler(runs, "mine", Devices(), start=again))
+        assert set(statuses.values()) == {Status.DONE}
+        assert [a.exit_code for a in read_record(runs[0].work_dir).attempts] == [75, 0]
+
+    def test_a_run_that_others_have_asked_to_end_goes_on(self, tmp_path):
+        script = Script({"a": [75]})
+        scheduler = Scheduler([make_run(tmp_path)], "mine", Devices(), start=script)
+        assert finish(scheduler) == {"a": Status.DONE}
+
+
+@pytest.mark.parametrize(
+    ("gpus", "jobs", "words"),
+    [([3], 1, "--gpus names 3; this machine has 0"), (None, 0, "--jobs is 0")],
+)
+def test_places_that_are_not_there(gpus, jobs, words, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    with pytest.raises(ValueError, match=words):
+        Devices.of_this_machine(gpus, jobs)

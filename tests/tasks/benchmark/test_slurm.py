@@ -1,0 +1,131 @@
+"""Runs as job arrays: what sbatch is given, and what its jobs do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tasks.benchmark.plan import ROOT
+from tasks.benchmark.record import State, read_record, state_of
+from tasks.benchmark.slurm import RunJob, SlurmOptions, submit
+from tests.tasks.benchmark.runs import METRICS, script_run
+
+SBATCH = """#!/bin/bash
+number=$((100 + $(ls "$SCRIPTS" | wc -l)))
+cp "$1" "$SCRIPTS/$number"
+echo "Submitted batch job $number"
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """Stubs of sbatch and srun; gives the scripts that sbatch was given, by number."""
+    commands, scripts = tmp_path / "bin", tmp_path / "scripts"
+    for folder in (commands, scripts):
+        folder.mkdir()
+    for name, text in {"sbatch": SBATCH, "srun": "#!/bin/bash\n"}.items():
+        (commands / name).write_text(text)
+        (commands / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SCRIPTS", str(scripts))
+    return lambda: {path.name: path.read_text() for path in sorted(scripts.iterdir())}
+
+
+def test_arrays_wait_for_those_that_they_need(cluster, tmp_path):
+    first = [script_run(tmp_path, "true", name, processes=2) for name in "ab"]
+    needy = [
+        script_run(tmp_path, "true", name, processes=2, needs=[run])
+        for name, run in zip("cd", first, strict=True)
+    ]
+    big = script_run(tmp_path, "true", "e", processes=8)
+    done = script_run(tmp_path, METRICS, "f")
+    RunJob(done, "mine", 0)()
+
+    options = SlurmOptions(
+        "gpu", minutes=90, cpus_per_gpu=3, parallel=5, setup=("module load x",),
+        extra={"account": "vision"},
+    )  # fmt: skip
+    arrays = submit([*first, *needy, big, done], "mine", tmp_path / "slurm", options)
+    assert [array.array for array in arrays] == ["100", "101", "102"]
+    assert [[run.model for run in array.runs] for array in arrays] == [
+        ["a", "b"],
+        ["e"],
+        ["c", "d"],
+    ]
+    scripts = cluster()
+    for words in (
+        "--array=0-1%2", "--partition=gpu", "--gpus-per-node=2", "--cpus-per-task=6", "--time=90",
+        "--account=vision", "--signal=USR2@300", "module load x", "benchmark-mine",
+    ):  # fmt: skip
+        assert words in scripts["100"], words
+    assert "dependency" not in scripts["100"] + scripts["101"]
+    assert "--gpus-per-node=8" in scripts["101"]
+    assert "--dependency=afterok:100" in scripts["102"]
+    assert (tmp_path / "slurm").stat().st_mode & 0o077 == 0, "pickles are for nobody else"
+
+
+def test_a_task_of_an_array_does_its_run(cluster, tmp_path):
+    runs = [script_run(tmp_path, f"echo {name}; {METRICS}", name) for name in "ab"]
+    submit(runs, "mine", tmp_path / "slurm", SlurmOptions("gpu"))
+    environment = {
+        "SUBMITIT_EXECUTOR": "slurm",
+        "SLURM_JOB_ID": "7",
+        "SLURM_ARRAY_JOB_ID": "100",
+        "SLURM_ARRAY_TASK_ID": "1",
+        "SLURM_PROCID": "0",
+        "SLURM_LOCALID": "0",
+        "SLURM_NODEID": "0",
+        "SLURM_NTASKS": "1",
+        "SLURM_JOB_NUM_NODES": "1",
+        "SLURM_JOB_NODELIST": "here",
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, "-m", "submitit.core._submit", str(tmp_path / "slurm")]
+    subprocess.run(command, env=os.environ | environment, cwd=ROOT, check=True, timeout=60)
+    assert [state_of(run) for run in runs] == [State.NEW, State.DONE]
+    assert (tmp_path / "b/output.txt").read_text() == "b\n"
+
+
+def test_without_slurm(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match=r"Slurm does not take the runs: .*srun"):
+        submit([script_run(tmp_path, "true")], "mine", tmp_path / "slurm", SlurmOptions("gpu"))
+
+
+class TestJob:
+    def test_tries_again(self, tmp_path):
+        run = script_run(tmp_path, f"[ -f begun ] || {{ touch begun; exit 1; }}; {METRICS}")
+        RunJob(run, "mine", retries=1)()
+        assert [attempt.exit_code for attempt in read_record(run.work_dir).attempts] == [1, 0]
+
+    @pytest.mark.parametrize(("code", "starts"), [(1, 3), (2, 1)])
+    def test_gives_up(self, tmp_path, code, starts):
+        run = script_run(tmp_path, f"exit {code}")
+        with pytest.raises(RuntimeError, match=rf"exit code {code}; see .*output\.txt"):
+            RunJob(run, "mine", retries=2)()
+        assert len(read_record(run.work_dir).attempts) == starts
+
+    def test_saves_before_its_time_is_up(self, tmp_path):
+        """As submitit calls it: in a handler of a signal, while the job runs."""
+        run = script_run(tmp_path, "trap 'touch saved; exit 75' TERM; while :; do sleep 0.1; done")
+        job, again = RunJob(run, "mine", retries=0), []
+
+        def answer(number, frame):
+            again.append(job.checkpoint())
+            raise SystemExit
+
+        before = signal.signal(signal.SIGALRM, answer)
+        signal.setitimer(signal.ITIMER_REAL, 1)
+        try:
+            with pytest.raises(SystemExit):
+                job()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        assert (run.work_dir / "saved").is_file()
+        assert again[0].function.run is run
+        assert [attempt.exit_code for attempt in read_record(run.work_dir).attempts] == [75]

@@ -1,0 +1,101 @@
+"""The processes of a run: what they print, how they end, and how they are ended."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tasks.benchmark.training import OUTPUT, Training, last_words, progress_of
+from tests.tasks.benchmark.runs import make_run
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a shell script as a training."""
+    started = []
+
+    def started_with(script, **environment):
+        run = make_run(tmp_path)
+        run.work_dir.mkdir(exist_ok=True)
+        started.append(Training(run, ["bash", "-c", script], environment))
+        return started[-1]
+
+    yield started_with
+    for training in started:
+        training.kill()
+
+
+def wait(training, seconds=20):
+    end = time.monotonic() + seconds
+    while (attempt := training.poll()) is None:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return attempt
+
+
+def test_output_and_exit_code_are_kept(start, tmp_path):
+    assert wait(start("echo one $COLOUR; exit 3", COLOUR="red")).exit_code == 3
+    attempt = wait(start("echo two >&2; sleep 0.3"))
+    assert attempt.exit_code == 0
+    assert 0.3 <= attempt.seconds < 10
+    assert (tmp_path / "a" / OUTPUT).read_text() == "one red\ntwo\n"
+    assert last_words(tmp_path / "a", 1) == "two"
+
+
+def test_the_last_checkpoint_gets_a_name_that_is_known_before(start, tmp_path):
+    work_dir = tmp_path / "a"
+    for name in ("epoch_1.pth", "epoch_2.pth"):
+        script = f"cd {work_dir}; echo {name} > {name}; echo /elsewhere/{name} > last_checkpoint"
+        wait(start(script))
+        assert (work_dir / "weights.pth").read_text().strip() == name
+
+
+def test_a_run_that_fails_names_no_weights(start, tmp_path):
+    wait(start(f"echo x > {tmp_path}/a/last_checkpoint; exit 1"))
+    assert not os.path.lexists(tmp_path / "a" / "weights.pth")
+
+
+def test_stopping_lets_it_save(start):
+    training = start("trap 'echo saved; exit 75' TERM; echo ready; while :; do sleep 0.05; done")
+    while "ready" not in last_words(training.run.work_dir):
+        time.sleep(0.02)
+    training.stop()
+    assert wait(training).exit_code == 75
+    assert "saved" in last_words(training.run.work_dir)
+
+
+def test_killing_ends_its_children_too(start, tmp_path):
+    training = start(f"trap '' TERM; sleep 100 & echo $! > {tmp_path}/child; wait")
+    child = tmp_path / "child"
+    while not child.exists() or not child.read_text().strip():
+        time.sleep(0.02)
+    training.kill()
+    assert wait(training).exit_code == -9
+    status = Path("/proc", child.read_text().strip(), "status")
+    end = time.monotonic() + 10
+    while status.exists() and "zombie" not in status.read_text():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (
+            "11/28 13:45 - mmengine - INFO - Iter(train) [ 10/160]  lr: 1e-2  eta: 0:01:02  "
+            "time: 0.4  loss: 1.2345",
+            "iteration 10 of 160, loss 1.2345, 0:01:02 left",
+        ),
+        (
+            "Epoch(train) [3][ 20/90]  eta: 1 day, 2:00:17  time: 1.2  loss: nan  acc: 3",
+            "epoch 3, 20 of 90, loss nan, 1 day, 2:00:17 left",
+        ),
+        ("Epoch(val) [1][10/20]  (val)", "evaluating"),
+        ("Load checkpoint", None),
+    ],
+)
+def test_progress_is_read_from_the_log(line, words):
+    assert progress_of(line) == words
