@@ -1,0 +1,139 @@
+"""Runs put together: those of a row differ in their seed alone, those of a group in their norm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tasks.report.naming import changes, family, norm_rank
+from tasks.report.records import Record
+from tasks.task_metrics import TaskMetric
+
+# Options that say how a norm starts or is built; they differ with the norm.
+_OF_NORM = ("norm_cfg.", "load_from=")
+_OF_WEIGHTS = ".init_cfg."
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """Runs that differ in their seed alone."""
+
+    records: tuple[Record, ...]
+
+    @property
+    def first(self) -> Record:
+        """The run that stands for the others: they share task, config, norm and options."""
+        return self.records[0]
+
+    @property
+    def norm(self) -> str:
+        """Label of the norm."""
+        return self.first.norm
+
+    def by_seed(self, metric: TaskMetric) -> dict[int, float]:
+        """The figures of the runs that have one, by seed."""
+        found = {}
+        for record in self.records:
+            value = metric.value(record.metrics)
+            if value is not None and record.seed is not None:
+                found[record.seed] = value
+        return found
+
+    def values(self, metric: TaskMetric) -> list[float]:
+        """The figures of the runs that have one."""
+        found = [metric.value(record.metrics) for record in self.records]
+        return [value for value in found if value is not None]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of one model in one setting: what is compared between norms.
+
+    Attributes:
+        model: Title.
+        setting: What sets it apart from other groups of the model, in words; may be empty.
+        rows: In the order of the norms.
+    """
+
+    model: str
+    setting: str
+    rows: tuple[Row, ...]
+
+    @property
+    def name(self) -> str:
+        """The model and its setting."""
+        return f"{self.model}, {self.setting}" if self.setting else self.model
+
+    @property
+    def comparable(self) -> dict[str, Row]:
+        """The finished rows by label; a label holds the config where norms alone would clash."""
+        rows = [row for row in self.rows if row.first.complete]
+        norms = [row.norm for row in rows]
+        return {
+            row.norm if norms.count(row.norm) == 1 else f"{row.norm}, {describe(row.first)}": row
+            for row in rows
+        }
+
+
+def group_runs(records: Sequence[Record]) -> list[Group]:
+    """The groups of one task, by model and setting."""
+    rows: dict[tuple[object, ...], list[Record]] = {}
+    for record in records:
+        key = (
+            *_setting(record),
+            *(record.norm, record.config, changes(record.options), record.state),
+            *((record.folder,) if record.seed is None else ()),
+        )
+        rows.setdefault(key, []).append(record)
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for members in rows.values():
+        ordered = sorted(members, key=lambda r: (r.seed is None, r.seed or 0, r.where))
+        groups.setdefault(_setting(ordered[0]), []).append(Row(tuple(ordered)))
+    titles = {key: _title(rows) for key, rows in groups.items()}
+    found = [
+        Group(titles[key], _words(rows[0].first), tuple(sorted(rows, key=_row_rank)))
+        for key, rows in groups.items()
+    ]
+    return sorted(found, key=lambda group: (group.model, group.setting))
+
+
+def describe(record: Record) -> str:
+    """The name of a run's config, with the options that change the training."""
+    stem = (record.config or "no config").rpartition("/")[2].removesuffix(".py")
+    told = f"norm_cfg.type={record.norm}"
+    return " ".join([stem, *(option for option in changes(record.options) if option != told)])
+
+
+def _setting(record: Record) -> tuple[object, ...]:
+    return (
+        family(record.config) if record.config else record.model,
+        *(record.ranks, record.batch_size, record.batch_setting),
+        *(record.generated, record.max_iterations, record.evaluated),
+        _shared_changes(record),
+        record.iterations is None,
+    )
+
+
+def _shared_changes(record: Record) -> tuple[str, ...]:
+    """The changes that do not belong to the norm."""
+    return tuple(
+        option
+        for option in changes(record.options)
+        if not option.startswith(_OF_NORM) and _OF_WEIGHTS not in option.partition("=")[0]
+    )
+
+
+def _title(rows: Sequence[Row]) -> str:
+    named = [record.model for row in rows for record in row.records if record.model]
+    return named[0] if named else family(rows[0].first.config or "")
+
+
+def _words(record: Record) -> str:
+    words = [f"{record.ranks} × {record.batch_size}"] if record.batch_size is not None else []
+    words += [option for option in _shared_changes(record) if not option.startswith("batch_")]
+    words += ["evaluation only"] if record.iterations is None else []
+    return ", ".join(words)
+
+
+def _row_rank(row: Row) -> tuple[object, ...]:
+    return (norm_rank(row.norm), not row.first.complete, describe(row.first), row.first.state)
