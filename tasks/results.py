@@ -6,7 +6,7 @@ them between two markers, so that no figure is written by hand in two places.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,28 +138,43 @@ def updated_readme(metafile: Metafile) -> str:
     readme = metafile.readme
     if not readme.is_file():
         raise MetafileError(f"{readme}: missing; the tables of {metafile.path} belong into it")
-    text = readme.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+    return replace_marked(readme, BEGIN, END, render_tables(metafile))
+
+
+def replace_marked(readme: Path, begin: str, end: str, table: str) -> str:
+    """Returns the text of a README with what stands between two lines replaced.
+
+    Raises:
+        MetafileError: If it cannot be read, or lacks one of the lines.
+    """
+    try:
+        text = readme.read_text(encoding="utf-8")
+    except OSError as error:
+        raise MetafileError(f"{readme}: cannot be read ({error.strerror})") from None
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
         raise MetafileError(
-            f"{readme}: needs the two lines\n  {BEGIN}\n  {END}\nonce each and in this order"
+            f"{readme}: needs the two lines\n  {begin}\n  {end}\nonce each and in this order"
         )
-    before = text[: text.index(BEGIN)]
-    after = text[text.index(END) + len(END) :]
-    return f"{before}{BEGIN}\n\n{render_tables(metafile)}\n\n{END}{after}"
+    before = text[: text.index(begin)]
+    after = text[text.index(end) + len(end) :]
+    return f"{before}{begin}\n\n{table}\n\n{end}{after}"
 
 
-def update_readmes(metafiles: Iterable[str | Path], write: bool) -> list[Path]:
+def update_readmes(
+    metafiles: Iterable[str | Path], write: bool, others: Mapping[Path, str] | None = None
+) -> list[Path]:
     """Brings the README beside each metafile up to date.
 
     Args:
         metafiles: Paths of the metafiles.
         write: Whether to write the READMEs, or only to compare.
+        others: Further files, and the text that each should have.
 
     Returns:
-        The READMEs that were out of date.
+        The files that were out of date.
     """
     # All are rendered before one is written: an error leaves every file as it was.
-    rendered = {}
+    rendered = dict(others or {})
     for path in metafiles:
         metafile = read_metafile(path)
         rendered[metafile.readme] = updated_readme(metafile)
@@ -234,8 +249,8 @@ def _table(metafile: Metafile, collection: Collection) -> str:
     titles += [f"published {key}" for key in published] + ["source"]
     titles += [f"measured {key}" for key in measured]
     lines = [f"### {collection.name}", "", collection.setting, ""] if collection.setting else []
-    lines += [_line(titles), _line(["---"] * len(titles))]
-    lines += [_line(_cells(model, published, measured, with_options)) for model in models]
+    lines += [line(titles), line(["---"] * len(titles))]
+    lines += [line(_cells(model, published, measured, with_options)) for model in models]
     return "\n".join(lines)
 
 
@@ -251,18 +266,20 @@ def _cells(
         cells.append(f"`{model.options}`" if model.options else "")
     cells += [str(value) for value in model.metadata.values()]
     if model.published:
-        cells += [_figure(model.published.metrics.get(key), "") for key in published]
+        cells += [figure(model.published.metrics.get(key), "") for key in published]
         cells.append("; ".join([model.published.source, *model.published.discrepancies]))
     else:
         cells += ["" for _ in published] + ["none published"]
-    return cells + [_figure(model.measured.get(key), NOT_MEASURED) for key in measured]
+    return cells + [figure(model.measured.get(key), NOT_MEASURED) for key in measured]
 
 
-def _figure(value: float | None, absent: str) -> str:
+def figure(value: float | None, absent: str) -> str:
+    """A figure with one digit, or two where it has them."""
     if value is None:
         return absent
     return f"{value:.1f}" if round(value, 1) == value else f"{value:.2f}"
 
 
-def _line(cells: list[str]) -> str:
+def line(cells: list[str]) -> str:
+    """A line of a Markdown table."""
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,4 +1,4 @@
-"""Writes the result tables of tasks/*/README.md from tasks/*/metafile.yml."""
+"""Writes the result tables of the READMEs from tasks/*/metafile.yml and tasks/overview.yml."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tasks import results
+from tasks.overview import updated_root_readme
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -15,7 +16,10 @@ def main() -> int:
     """Returns 0 if every README agrees with its metafile or was made to, else 1; 2 for an error."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "metafiles", nargs="*", type=Path, help="metafiles to read (default: tasks/*/metafile.yml)"
+        "metafiles",
+        nargs="*",
+        type=Path,
+        help="metafiles to read (default: all, and tasks/overview.yml)",
     )
     parser.add_argument(
         "--check", action="store_true", help="write nothing; exit with 1 if a table is out of date"
@@ -23,9 +27,14 @@ def main() -> int:
     arguments = parser.parse_args()
 
     try:
+        overview = {}
+        if not arguments.metafiles:
+            readme = ROOT / "README.md"
+            overview[readme] = updated_root_readme(ROOT / "tasks" / "overview.yml", readme)
         changed = results.update_readmes(
             arguments.metafiles or sorted(ROOT.glob("tasks/*/metafile.yml")),
             write=not arguments.check,
+            others=overview,
         )
     except results.MetafileError as error:
         print(f"error: {error}", file=sys.stderr)
