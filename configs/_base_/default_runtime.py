@@ -12,6 +12,7 @@ default_hooks = dict(
     # Running statistics that are not synchronised differ between ranks: average them.
     sync_buffers=dict(type="SyncStatisticsHook"),
     metrics=dict(type="MetricsFileHook"),
+    ratios=dict(type="RatioRecorderHook"),
     non_finite_loss=dict(type="NonFiniteLossHook"),
 )
 

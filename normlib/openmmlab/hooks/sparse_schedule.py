@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from normlib import SparseSwitchNorm, functional, release, set_radius, switch_norm_layers
+from normlib.host_copy import HostCopy
 from normlib.layers.switch_norm import Choice
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.wrappers import bare_model
@@ -121,25 +122,14 @@ class _Snapshot:
     def __init__(self, layers: list[tuple[str, SparseSwitchNorm]], radius: float) -> None:
         self._layers = layers
         self._radius = radius
-        logits = torch.cat(
-            [v.detach() for _, layer in layers for v in (layer.mean_weight, layer.var_weight)]
-        )
-        self._copied: torch.cuda.Event | None = None
-        if logits.is_cuda:
-            self._logits = torch.empty_like(logits, device="cpu", pin_memory=True)
-            self._logits.copy_(logits, non_blocking=True)
-            self._copied = torch.cuda.Event()
-            self._copied.record()
-        else:
-            self._logits = logits
+        logits = [v.detach() for _, layer in layers for v in (layer.mean_weight, layer.var_weight)]
+        self._copy = HostCopy(torch.cat(logits))
 
     def choices(self) -> list[tuple[str, SparseSwitchNorm, Choice]]:
         """Layers with a ratio vector that is one-hot and not yet settled."""
-        if self._copied is not None:
-            self._copied.synchronize()
         found = []
         sizes = [size for _, layer in self._layers for size in [len(layer.normalizers)] * 2]
-        vectors = iter(self._logits.split(sizes))
+        vectors = iter(self._copy.wait().split(sizes))
         for name, layer in self._layers:
             mean, var = (self._one_hot(layer, next(vectors)) for _ in range(2))
             choice = Choice(None if layer.choice.mean else mean, None if layer.choice.var else var)
