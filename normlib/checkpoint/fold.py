@@ -173,8 +173,15 @@ def _inference() -> Iterator[None]:
 
 
 def _is_plain_convolution(module: nn.Module) -> bool:
-    # A weight that is computed from others comes with a class, or a hook, of its own.
-    return type(module) in _CONVOLUTIONS and not _has_hooks(module)
+    """Whether it is a convolution, or one of a class that differs in its making alone."""
+    kind = next((kind for kind in _CONVOLUTIONS if isinstance(module, kind)), None)
+    if kind is None or _has_hooks(module):
+        return False
+    computes = ("forward", "_conv_forward", "__call__")
+    given = [tuple(getattr(cls, name, None) for name in computes) for cls in (type(module), kind)]
+    inherited = given[0] == given[1]
+    # A weight that is computed from others, as by a parametrization, is no parameter.
+    return inherited and module._parameters.get("weight") is not None
 
 
 def _has_hooks(module: nn.Module) -> bool:

@@ -148,7 +148,8 @@ def report(out: Path, console: Console) -> None:
 
 def _make_data(prepared: Prepared, console: Console) -> None:
     for name in toy_data_of(prepared.plan):
-        console.print(f"generated data: {make_toy_data(prepared.out, name)}", highlight=False)
+        done = make_toy_data(prepared.out, name)
+        console.print(f"generated data: {done}", highlight=False, soft_wrap=True)
 
 
 def toy_data_of(plan: Plan) -> Sequence[str]:

@@ -153,7 +153,7 @@ class _Expansion:
                 if entry.rows == "published"
                 else entry.rows == "all" or model.name in (entry.rows or ())
             )
-            and (not entry.norms or str(model.metadata.get("Norm")) in entry.norms)
+            and (not entry.norms or _norm_type(model) in entry.norms)
         ]
         names = {model.name for model in chosen}
         for seed in self._plan.seeds:
@@ -191,7 +191,7 @@ class _Expansion:
             Run(
                 task=entry.task,
                 model=model.collection,
-                norm=str(model.metadata.get("Norm", model.name)),
+                norm=_norm_in_words(model),
                 seed=seed,
                 config=model.config,
                 options=options,
@@ -253,6 +253,18 @@ class _Expansion:
     def _note(self, problem: str) -> None:
         if problem not in self.problems:
             self.problems.append(problem)
+
+
+def _norm_in_words(model: Model) -> str:
+    """The norm of a row, of backbone and head where they differ."""
+    backbone = str(model.metadata.get("Norm") or model.metadata.get("Backbone Norm") or "unknown")
+    head = str(model.metadata.get("Head Norm") or backbone)
+    return backbone if head == backbone else f"{backbone}; head {head}"
+
+
+def _norm_type(model: Model) -> str:
+    """The type of the norm of a row's backbone, such as `'BN'` of `'BN, frozen'`."""
+    return _norm_in_words(model).replace(",", " ").replace(";", " ").split()[0]
 
 
 def _options(model: Model) -> dict[str, Any]:

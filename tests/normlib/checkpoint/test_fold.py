@@ -57,7 +57,15 @@ def test_a_settled_network_loses_all_its_norms(name, norm):
     assert_same(model, folded, torch.randn(1, 3, 64, 64))
 
 
+class Wide(nn.Conv2d):
+    """Computes as its base; what it takes to make one differs."""
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__(in_channels, out_channels, (1, 3), padding=(0, 1), bias=False)
+
+
 CONVOLUTIONS = {
+    "class of its own": (Wide(4, 6), (2, 4, 5, 6)),
     "1d": (nn.Conv1d(4, 6, 3), (2, 4, 9)),
     "2d": (nn.Conv2d(4, 6, 3, padding=1, padding_mode="reflect", bias=False), (2, 4, 9, 8)),
     "3d": (nn.Conv3d(4, 6, 2), (2, 4, 3, 4, 5)),

@@ -83,7 +83,9 @@ class ScriptRun(Run):
 
 def script_run(folder, script, name="a", **others):
     """A run that executes a script in its work directory."""
-    run = make_run(folder, name, options={"script": f"cd {folder / name} || exit 9; {script}"}, **others)
+    run = make_run(
+        folder, name, options={"script": f"cd {folder / name} || exit 9; {script}"}, **others
+    )
     return ScriptRun(**vars(run))
 
 

@@ -167,6 +167,11 @@ def test_rows_can_be_chosen_by_norm(runs):
     assert found
     assert {run.norm for run in found} == {"SN"}
 
+    plan = {"norms": ["BN"], "tasks": {"detection": [{"rows": "published"}]}}
+    norms = {run.row: run.norm for run in runs(plan, needs_data=False)}
+    assert norms["faster-rcnn_r50-bn_c4_4xb3-1x_coco"] == "BN"
+    assert norms["faster-rcnn_r50-bnfrozen_fpn-snhead_8xb2-1x_coco"] == "BN, frozen; head SN"
+
 
 @pytest.mark.parametrize("name", ["demo", "smoke"])
 def test_own_plans_on_generated_data(name, tmp_path):
