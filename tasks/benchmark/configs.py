@@ -65,7 +65,8 @@ class ConfigFacts:
             for rule in rules
             if isinstance(switch := cfg.get(rule), dict) and switch.get("root")
         }
-        weights = {key: value for key, value in _leaves(cfg, "") if value.startswith("work_dirs/")}
+        leaves = _leaves(cfg.to_dict(), "")
+        weights = {key: value for key, value in leaves if value.startswith("work_dirs/")}
         weights.pop("work_dir", None)
         return cls(path, rules, frozenset(own or roots), weights)
 

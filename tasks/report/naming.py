@@ -45,11 +45,16 @@ def family(config: str) -> str:
 def changes(options: Iterable[str]) -> tuple[str, ...]:
     """The options that change a training; weights are told by the name of their file alone."""
     return tuple(
-        f"{key}={PurePath(value).name}" if value.endswith(_WEIGHTS) else option
+        f"{key}={PurePath(value).name}" if is_weights(value) else option
         for option in options
         for key, _, value in [option.partition("=")]
         if not _NEUTRAL.fullmatch(key)
     )
+
+
+def is_weights(option: str) -> bool:
+    """Whether the value of an option is a file of weights."""
+    return option.endswith(_WEIGHTS)
 
 
 def norm_rank(norm: str) -> tuple[int, str]:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.report.naming import ROOT, changes
+from tasks.report.naming import ROOT, changes, is_weights
 from tasks.report.records import Record
 from tasks.results import Metafile, Model, read_metafile
 
@@ -66,6 +66,9 @@ def _departures(record: Record, row: Model) -> list[str]:
     own, of_row = set(changes(record.options)), set(changes(row.options.split()))
     if record.batch_setting is not None:
         own.add(f"batch_setting={record.batch_setting}")
+    if record.row == row.name:
+        # The benchmark names the files of its own runs in place of those that the row goes on from.
+        own, of_row = ({o for o in options if not is_weights(o)} for options in (own, of_row))
     # Naming the norm that the row has anyway changes nothing.
     norms = {str(value) for key, value in row.metadata.items() if key.endswith("Norm")}
     if len(norms) == 1:

@@ -159,6 +159,9 @@ def test_rows_are_run_as_the_metafile_says(runs):
     (source,) = hard.needs
     assert source.row == "resnet50-sn_8xb32-100e_imagenet"
     assert hard.options["load_from"] == str(source.work_dir / "epoch_90.pth")
+    by_config = found["resnet50-snhard_8xb32-scratch-100e_imagenet"]
+    (place,) = (key for key in by_config.options if key.endswith(".ratios_from"))
+    assert by_config.options[place] == str(source.work_dir / "epoch_30.pth")
 
 
 def test_rows_can_be_chosen_by_norm(runs):
