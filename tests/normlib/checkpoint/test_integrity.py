@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zipfile
 
 import pytest
 import torch
@@ -46,6 +47,35 @@ def test_a_change_in_any_record_is_found(tmp_path):
         path.write_bytes(changed)
         with pytest.raises(DamagedFileError, match=r"its record checkpoint/data/0 is not what"):
             check_whole(path)
+
+
+@pytest.mark.parametrize("flip", [0x01, 0x10, 0xFF], ids=hex)
+def test_a_change_in_any_byte_outside_the_records(flip, tmp_path):
+    """In heads and directory, which have no checksums: it is found, or changes nothing."""
+    path = tmp_path / "checkpoint.pth"
+    torch.save({"weight": torch.arange(3), "meta": {"iter": 3}}, path)
+    content = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        inside = {place for record in archive.infolist() for place in places_in(content, record)}
+    for place in sorted(set(range(len(content))) - inside):
+        changed = bytearray(content)
+        changed[place] ^= flip
+        path.write_bytes(changed)
+        try:
+            check_whole(path)
+        except DamagedFileError:
+            continue
+        loaded = torch.load(path, weights_only=True)
+        assert loaded["weight"].tolist() == [0, 1, 2]
+        assert loaded["meta"] == {"iter": 3}
+
+
+def places_in(content, record):
+    """Where the bytes of a record of an archive are."""
+    head = record.header_offset
+    lengths = (int.from_bytes(content[head + at : head + at + 2], "little") for at in (26, 28))
+    start = head + 30 + sum(lengths)
+    return range(start, start + record.file_size)
 
 
 def test_a_record_that_is_not_where_the_directory_says(tmp_path):

@@ -131,5 +131,5 @@ def test_the_row_that_a_benchmark_means_is_compared_with(stands):
 def test_weights_of_other_runs_of_the_benchmark_are_those_that_the_row_goes_on_from(stands):
     config = "configs/classification/resnet50-snhard_8xb32-100e_imagenet.py"
     row, weights = "resnet50-snhard_8xb32-100e_imagenet", "load_from=/out/seed0/epoch_30.pth"
-    assert stands(config, weights, batch_size=32, row=row).row.name == row
     assert stands(config, weights, batch_size=32).row is None
+    assert stands(config, weights, batch_size=32, row=row).row.name == row

@@ -112,11 +112,25 @@ def test_what_a_killed_run_left_half_written_is_cleared_away(tmp_path):
     half = tmp_path / ".epoch_7.pth.k1ll3d00"
     half.mkdir()
     (half / "epoch_7.pth").write_bytes(b"PK")
+    pointer = tmp_path / ".last_checkpoint.k1ll3d00"
+    pointer.mkdir()
     other = tmp_path / ".hidden"
     other.mkdir()
     train(tmp_path, epochs=1)
     assert not half.exists()
+    assert not pointer.exists()
     assert other.exists()
+
+
+def test_that_is_so_in_the_work_directory_and_the_folder_of_the_checkpoints(tmp_path):
+    run = tmp_path / "run"
+    checkpoints = tmp_path / "elsewhere"
+    left = [run / ".interrupted_iter_3.pth.k1ll3d", checkpoints / "run" / ".epoch_1.pth.k1ll3d"]
+    for half in left:
+        half.mkdir(parents=True)
+    train(run, epochs=1, out_dir=str(checkpoints))
+    assert not any(half.exists() for half in left)
+    assert names(checkpoints / "run") == {"epoch_1.pth"}
 
 
 def test_the_checkpoint_of_an_interruption_goes_with_the_next(tmp_path):

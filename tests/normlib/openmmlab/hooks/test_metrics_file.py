@@ -21,6 +21,7 @@ from mmengine.registry import METRICS
 import normlib
 from normlib.openmmlab.hooks import MetricsFileHook
 from normlib.openmmlab.hooks import metrics_file as module
+from normlib.openmmlab.hooks.metrics_file import evaluated_at
 from normlib.openmmlab.launch import build_runner, load_config
 
 TINY = Path(__file__).parents[3] / "tiny" / "config.py"
@@ -121,12 +122,35 @@ class TestContent:
             priority = "LOWEST"
 
             def after_val_epoch(self, runner, metrics=None):
-                seen.append((run.read()["iterations"], run.read()["metrics"] == metrics))
+                self.metrics = metrics
+
+            def after_val(self, runner):
+                seen.append((run.read()["iterations"], run.read()["metrics"] == self.metrics))
 
         runner = run.build()
         runner.register_hook(Reader())
         runner.train()
         assert seen == [(8, True), (16, True)]
+
+    def test_tells_of_an_evaluation_once_the_best_checkpoint_is_there(self, run):
+        seen = []
+
+        class Reader(Hook):
+            priority = "LOWEST"
+
+            def after_val_epoch(self, runner, metrics=None):
+                best = sorted(path.name for path in run.path.parent.glob("best_*"))
+                seen.append((best, evaluated_at(str(run.path.parent))))
+
+            def after_val(self, runner):
+                self.after_val_epoch(runner)
+
+        save_best = dict(type="CheckpointHook", interval=1, save_best="accuracy", rule="greater")
+        runner = run.build(default_hooks__checkpoint=save_best, train_cfg__max_epochs=1)
+        runner.register_hook(Reader())
+        runner.train()
+        best = ["best_accuracy_epoch_1.pth"]
+        assert seen == [(best, None), (best, 8)]
 
     def test_of_an_iteration_loop(self, run):
         loop = dict(_delete_=True, type="IterBasedTrainLoop", max_iters=6, val_interval=4)
@@ -219,6 +243,7 @@ class TestTime:
                 hook.after_train_iter(runner, k)
             clock.time += 100
             hook.after_val_epoch(runner, {})
+            hook.after_val(runner)
             clock.time += 100
             hook.after_train_iter(runner, 4)
         assert json.loads((tmp_path / "metrics.json").read_text())["seconds_per_iteration"] == 1

@@ -21,6 +21,7 @@ from normlib.openmmlab.errors import ConfigError, TrainingError
 from normlib.openmmlab.exit_code import exit_code
 from normlib.openmmlab.hooks import NonFiniteLossHook
 from normlib.openmmlab.launch import build_runner, load_config
+from tests.interruption import SignalAfter
 
 TINY = Path(__file__).parents[3] / "tiny" / "config.py"
 RUNS = itertools.count()
@@ -268,6 +269,14 @@ class TestNothingBadIsSaved:
         options = {"default_hooks.checkpoint": checkpoint}
         diverge(tmp_path, loop=iterations(12), interval=100, model=dict(at=at), **options)
         assert saved(tmp_path) == ["iter_3.pth"]
+
+    @pytest.mark.parametrize("value", [NAN, INF])
+    def test_when_asked_to_end_between_two_looks(self, tmp_path, value):
+        stop = dict(type=SignalAfter.__name__, iteration=3)
+        hooks = [dict(type="NonFiniteLossHook", interval=4), stop]
+        _, last, _ = diverge(tmp_path, model=dict(at=3, value=value), custom_hooks=hooks)
+        assert last == 3
+        assert saved(tmp_path) == []
 
     def test_at_the_very_end(self, tmp_path):
         checkpoint = dict(type="CheckpointHook", interval=100, by_epoch=False, save_last=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 
 import pytest
 import torch
 
 from normlib.openmmlab.errors import CheckpointError
-from normlib.openmmlab.resuming.choice import choose, newest_whole
+from normlib.openmmlab.resuming.choice import check_named, choose, newest_whole
 
 LOGGER = logging.getLogger("test_choice")
 
@@ -61,6 +62,16 @@ def test_the_one_before_a_damaged_one(folder, caplog):
     assert auto(folder) == str(folder / "epoch_1.pth")
 
 
+@pytest.mark.parametrize("damage", ["no iteration", "not readable"])
+def test_the_one_before_one_that_cannot_be_loaded(damage, folder, caplog):
+    if damage == "no iteration":
+        torch.save({"state_dict": {}}, folder / "epoch_3.pth")
+    else:
+        (folder / "epoch_3.pth").write_bytes(b"whole by its checksums, as it has none. " * 9)
+    assert auto(folder) == str(folder / "epoch_2.pth")
+    assert "epoch_3.pth does not tell its iteration, or cannot be loaded" in caplog.text
+
+
 def test_nothing_whole_is_an_error_that_names_all(folder):
     for epoch in (1, 2, 3):
         cut(folder / f"epoch_{epoch}.pth")
@@ -85,6 +96,13 @@ def test_a_moved_work_directory(folder, tmp_path_factory):
     assert auto(moved) == str(moved / "epoch_2.pth")
 
 
+def test_a_copied_work_directory(folder, tmp_path_factory):
+    """The original goes on by itself."""
+    copied = tmp_path_factory.mktemp("other") / "run"
+    shutil.copytree(folder, copied)
+    assert auto(copied) == str(copied / "epoch_3.pth")
+
+
 def test_checkpoints_in_a_folder_of_their_own(folder, tmp_path_factory):
     """As with out_dir of the hook; last_checkpoint stays in the work directory."""
     work_dir = tmp_path_factory.mktemp("work")
@@ -105,9 +123,16 @@ class TestNamed:
         path = str(folder / "epoch_1.pth")
         assert choose(str(folder), True, path, LOGGER) == path
 
-    def test_missing(self, folder):
-        with pytest.raises(CheckpointError, match=r"epoch_8.pth does not exist"):
-            choose(str(folder), True, str(folder / "epoch_8.pth"), LOGGER)
+    @pytest.mark.parametrize("early", [True, False])
+    def test_missing(self, early, folder):
+        missing = str(folder / "epoch_8.pth")
+        with pytest.raises(
+            CheckpointError, match=r"--resume .*epoch_8.pth does not exist; .* without a path"
+        ):
+            check_named(missing) if early else choose(str(folder), True, missing, LOGGER)
+
+    def test_an_address_is_left_to_the_download(self):
+        check_named("https://example.org/epoch_8.pth")
 
     def test_damaged_names_another(self, folder):
         cut(folder / "epoch_3.pth")
@@ -117,18 +142,34 @@ class TestNamed:
             choose(str(folder), True, str(folder / "epoch_3.pth"), LOGGER)
 
 
-class TestStartedAgainByTorchrun:
-    @pytest.fixture(autouse=True)
-    def restarted(self, monkeypatch):
-        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "this")
+STARTERS = {
+    "torchrun": ("TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT", "this"),
+    "slurm_run.sh": ("NORMLIB_RUN_ID", "NORMLIB_RESTARTS", "this"),
+    "Slurm": ("SLURM_JOB_ID", "SLURM_RESTART_COUNT", "slurm-this"),
+}
 
-    def test_goes_on_from_its_own(self, folder, caplog):
-        save(folder / "epoch_2.pth", 20, run_id="this")
+
+@pytest.mark.parametrize("starter", STARTERS)
+class TestStartedAgain:
+    @pytest.fixture(autouse=True)
+    def own(self, starter, monkeypatch):
+        """The id in the checkpoints of the run."""
+        for name in (name for names in STARTERS.values() for name in names[:2]):
+            monkeypatch.delenv(name, raising=False)
+        name, count, own = STARTERS[starter]
+        monkeypatch.setenv(name, "this")
+        monkeypatch.setenv(count, "1")
+        return own
+
+    @pytest.mark.parametrize("resume", [False, True])
+    def test_goes_on_from_its_own(self, resume, own, folder, caplog):
+        """Whether it began with weights or with a checkpoint, which may be gone by now."""
+        save(folder / "epoch_2.pth", 20, run_id=own)
+        check_named("gone.pth")
         with caplog.at_level(logging.INFO):
-            found = choose(str(folder), False, "pretrained.pth", LOGGER)
+            found = choose(str(folder), resume, "gone.pth", LOGGER)
         assert found == str(folder / "epoch_2.pth")
-        assert "started again by torchrun" in caplog.text
+        assert "started again: going on from" in caplog.text
 
     def test_leaves_those_of_another_run(self, folder):
         save(folder / "epoch_3.pth", 30, run_id="another")
@@ -136,3 +177,11 @@ class TestStartedAgainByTorchrun:
 
     def test_before_its_first_it_begins_as_it_was_told(self, folder):
         assert auto(folder) == str(folder / "epoch_3.pth")
+        named = str(folder / "epoch_1.pth")
+        assert choose(str(folder), True, named, LOGGER) == named
+
+    def test_the_first_time_it_begins_as_it_was_told(self, starter, own, folder, monkeypatch):
+        save(folder / "epoch_3.pth", 30, run_id=own)
+        monkeypatch.setenv(STARTERS[starter][1], "0")
+        named = str(folder / "epoch_1.pth")
+        assert choose(str(folder), True, named, LOGGER) == named

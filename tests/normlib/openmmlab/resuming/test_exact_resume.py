@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import signal
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import DATASETS, MODELS
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapperDict, build_optim_wrapper
+from mmengine.registry import DATASETS, HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
 from normlib.openmmlab.errors import TrainingInterrupted
@@ -164,6 +167,26 @@ class TestValidation:
         # The checkpoint was written before the second of two.
         assert validations(train(TINY, tmp_path, options)) == 1
 
+    def test_a_kill_before_the_best_checkpoint_is_written(self, options, tmp_path):
+        class Killed(BaseException):
+            pass
+
+        class Kill(Hook):
+            priority = "LOW"  # after the metrics file, before the checkpoint
+
+            def after_val_epoch(self, runner, metrics=None):
+                raise Killed
+
+        HOOKS.register_module(name="Kill", module=Kill, force=True)
+        checkpoint = dict(type="CheckpointHook", interval=1, save_best="accuracy", rule="greater")
+        options = options | EPOCHS | {"default_hooks.checkpoint": checkpoint}
+        options |= {"default_hooks.metrics": dict(type="MetricsFileHook")}
+        with pytest.raises(Killed):
+            train(TINY, tmp_path, options | {"custom_hooks": [dict(type="Kill")]})
+        assert not list(tmp_path.glob("best_*"))
+        assert validations(train(TINY, tmp_path, options)) == 2
+        assert len(list(tmp_path.glob("best_*"))) == 1
+
     def test_a_stop_before_it(self, options, tmp_path):
         """After the last iteration of the first epoch."""
         options = options | EPOCHS | {"default_hooks.metrics": dict(type="MetricsFileHook")}
@@ -218,15 +241,63 @@ def test_streams_are_read_past(options, tmp_path):
     check(tmp_path, options, [3])
 
 
-def test_a_user_signal_stops_as_well(options, tmp_path):
-    train(TINY, tmp_path, options | EPOCHS, stop=3, number=signal.SIGUSR1)
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGHUP])
+def test_other_signals_stop_as_well(number, options, tmp_path):
+    train(TINY, tmp_path, options | EPOCHS, stop=3, number=number)
     assert (tmp_path / "interrupted_iter_3.pth").is_file()
+
+
+def test_a_signal_that_is_ignored_stays_so(options, tmp_path):
+    """As SIGHUP is under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        hook = [dict(type="SignalAfter", iteration=3, number=signal.SIGHUP)]
+        train(TINY, tmp_path, options | EPOCHS | {"custom_hooks": hook})
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert last_checkpoint(tmp_path)["meta"]["iter"] == 10
 
 
 def test_handlers_are_put_back(options, tmp_path):
     before = signal.getsignal(signal.SIGTERM)
     train(TINY, tmp_path, options | EPOCHS)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_last_two_interruptions_are_kept(options, tmp_path):
+    for stop in (1, 2, 4):
+        train(TINY, tmp_path, options | EPOCHS, stop=stop)
+    names = sorted(path.name for path in tmp_path.glob("*.pth"))
+    assert names == ["interrupted_iter_2.pth", "interrupted_iter_4.pth"]
+
+
+def test_with_several_optimizers(options, tmp_path):
+    rates = {"type": "OptimWrapper", "optimizer": dict(type="SGD", lr=0.05)}
+
+    @OPTIM_WRAPPER_CONSTRUCTORS.register_module(force=True)
+    class Two:
+        def __init__(self, *_):
+            pass
+
+        def __call__(self, model):
+            wrappers = {
+                name: build_optim_wrapper(getattr(model, name), copy.deepcopy(rates))
+                for name in ("backbone", "head")
+            }
+            return OptimWrapperDict(**wrappers)
+
+    @MODELS.register_module(force=True)
+    class WithTwo(NoisyModel):
+        def train_step(self, data, optim_wrapper):
+            loss = self(**data, mode="loss")["loss"]
+            optim_wrapper.zero_grad()
+            loss.backward()
+            for wrapper in optim_wrapper.values():
+                wrapper.step()
+            return dict(loss=loss)
+
+    options = options | EPOCHS | {"model.type": "WithTwo", "optim_wrapper.constructor": "Two"}
+    check(tmp_path, options | {"param_scheduler": None}, [3])
 
 
 def test_a_stop_is_told_with_the_way_on(options, tmp_path):
