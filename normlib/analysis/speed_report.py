@@ -6,12 +6,12 @@ import json
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
 import normlib
+from normlib.analysis.hardware import device_name
 from normlib.analysis.layer_peers import RATIOS
 from normlib.analysis.layer_speed import Case, Comparison, Row, Speed
 from normlib.analysis.training_speed import Training
@@ -76,7 +76,7 @@ def environment(device: str) -> dict[str, str | None]:
     cudnn = torch.backends.cudnn.version() if cuda else None
     chosen = normlib.backend()
     return {
-        "device": torch.cuda.get_device_name(device) if cuda else _processor(),
+        "device": device_name(device),
         "normlib": normlib.__version__,
         "backend": f"{chosen.name} ({chosen.reason})",
         "torch": torch.__version__,
@@ -197,12 +197,3 @@ def _markdown_rows(columns: Sequence[_Column], rows: Sequence[object]) -> str:
 
 def _sentences(lines: Sequence[str]) -> str:
     return " ".join(f"{line[0].upper()}{line[1:]}." for line in lines)
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

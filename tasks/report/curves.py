@@ -49,6 +49,7 @@ def _figure(
 ) -> Figure:
     figure, axes = new_figure(11, 2.6 * len(drawn) + 0.5, rows=len(drawn), columns=2)
     for (group, curves), panels in zip(drawn, axes, strict=True):
+        panels[1].sharex(panels[0])
         for row, runs in curves.items():
             for panel, quantity in zip(panels, zip(*runs, strict=True), strict=True):
                 _draw(panel, row.norm, quantity)

@@ -117,13 +117,19 @@ def _costs(row: Row) -> list[Cell]:
         number(statistics.fmean(seconds) if seconds else None, 3),
         number(peak.memory, 0, " MiB", f"of the {peak.memory_of}"),
         Cell("; ".join(distinct(run.device for run in runs))),
-        Cell(
-            "; ".join(distinct(f"torch {run.versions.get('torch', '?')}" for run in runs)),
-            detail="; ".join(
-                distinct(f"normlib {run.versions.get('normlib', '?')}" for run in runs)
-            ),
-        ),
+        _versions(runs),
     ]
+
+
+def _versions(runs: Sequence[Record]) -> Cell:
+    """PyTorch's version, and in small what it was built for and that of normlib."""
+    torch = [run.versions.get("torch", "?").partition("+") for run in runs]
+    builds = distinct(build for _, _, build in torch if build)
+    own = distinct(f"normlib {run.versions.get('normlib', '?')}" for run in runs)
+    return Cell(
+        "; ".join(distinct(f"torch {release}" for release, _, _ in torch)),
+        detail=", ".join([*builds, *own]),
+    )
 
 
 def _listed(seeds: Sequence[int]) -> str:

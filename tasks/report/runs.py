@@ -100,8 +100,14 @@ def group_runs(records: Sequence[Record]) -> list[Group]:
 def describe(record: Record) -> str:
     """The name of a run's config, with the options that change the training."""
     stem = (record.config or "no config").rpartition("/")[2].removesuffix(".py")
-    told = f"norm_cfg.type={record.norm}"
-    return " ".join([stem, *(option for option in changes(record.options) if option != told)])
+    told, words = f"norm_cfg.type={record.norm}", [stem]
+    for option in changes(record.options):
+        key, _, value = option.partition("=")
+        if _OF_WEIGHTS not in key:
+            words += [option] if option != told else []
+        elif key.endswith(".checkpoint"):
+            words.append(f"from {value}")
+    return " ".join(words)
 
 
 def _setting(record: Record) -> tuple[object, ...]:
