@@ -19,6 +19,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, Runner, TestLoop, ValLoop
 
 import normlib
+from normlib.analysis.hardware import device_name
 from normlib.checkpoint.saving import replacing
 
 # Keys of a config: the options it was loaded with, as KEY=VALUE, and whether its data are made up.
@@ -121,7 +122,7 @@ class MetricsFileHook(Hook):
             "peak_memory_mib": round(peak, 1),
             "memory_of": "device" if on_cuda else "process",
             "ranks": dist.get_world_size(),
-            "device": torch.cuda.get_device_name() if on_cuda else platform.processor() or "cpu",
+            "device": device_name(),
             "versions": {
                 "python": platform.python_version(),
                 "torch": torch.__version__,
