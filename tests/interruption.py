@@ -53,6 +53,17 @@ class FailOnce(Hook):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+@HOOKS.register_module(force=True)
+class SlowToSave(Hook):
+    """Takes its time for every checkpoint, on the rank that writes it."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def before_save_checkpoint(self, runner, checkpoint):
+        time.sleep(self.seconds)
+
+
 def train(
     config: Path,
     folder: Path,

@@ -6,7 +6,7 @@
 #
 # GPUS is the number of processes on this machine. Environment:
 #   NNODES         machines: a number (default 1), or MIN:MAX of a run that goes on while machines
-#                  come and leave (needs RDZV=c10d and --resume)
+#                  come and leave (needs RDZV=c10d and --resume without a path)
 #   NODE_RANK      which machine this is, from 0 (default 0); RDZV=c10d finds it out
 #   MASTER_ADDR    address of machine 0 (default 127.0.0.1; needed for several machines)
 #   PORT           port there (default: a free one; 29500 for several machines)
@@ -79,12 +79,26 @@ most=${BASH_REMATCH[3]:-$fewest}
 [[ $id =~ ^[A-Za-z0-9._-]*$ ]] ||
     die "RDZV_ID is '$id': use letters, digits, dots, dashes and underscores"
 
+resumes_newest() { # [args of the script]
+    while (($#)); do
+        if [[ $1 == --resume=* ]]; then
+            [[ $1 == --resume=auto ]]
+            return
+        elif [[ $1 == --resume ]]; then
+            [[ ${2:-auto} == auto || $2 == -* ]]
+            return
+        fi
+        shift
+    done
+    return 1
+}
+
 if ((fewest != most)); then
     [[ $rdzv == c10d ]] || die "NNODES=$nodes needs RDZV=c10d: static machines cannot come or leave"
     # Where a machine joins, the processes start again, which torchrun does not count as a restart.
-    [[ ${script##*/} != train.py || " $* " == *' --resume'[\ =]* ]] ||
-        die "NNODES=$nodes needs --resume: with every machine that joins, training starts again" \
-            "from the newest checkpoint"
+    [[ ${script##*/} != train.py ]] || resumes_newest "$@" ||
+        die "NNODES=$nodes needs --resume without a path: with every machine that joins, training" \
+            "starts again from the newest checkpoint of the work directory"
 fi
 if ((most > 1)); then
     [[ -n $addr || -n $endpoint ]] ||

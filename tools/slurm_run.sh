@@ -18,9 +18,10 @@
 # Ends before the work is done: the processes write a checkpoint and end with exit code 75
 #   SIGNAL_BEFORE  seconds before the time limit at which srun's own allocation says so (default:
 #                  not); of an allocation that is there, --signal=USR1@SECONDS of sbatch does that
-#   MAX_REQUEUES   how often the training goes on after that, with --resume (default: 10 with
-#                  SIGNAL_BEFORE, else 0): a batch job is requeued, else srun is started again. In an
-#                  allocation of salloc neither can be: it ends with the time limit.
+#   MAX_REQUEUES   how often the training goes on after that, from what it has saved itself (default:
+#                  10 with SIGNAL_BEFORE, else 0): a batch job is requeued, else srun is started
+#                  again. In an allocation of salloc neither can be: it ends with the time limit.
+#                  --resume PATH is where the first start begins.
 #
 # The exit code is srun's, the largest of the processes'. Signals to this script go to srun, which
 # passes them on; after SIGTERM or SIGHUP nothing is requeued.
@@ -97,7 +98,10 @@ options=(
     --ntasks="$gpus"
     --ntasks-per-node="$per_node"
     --cpus-per-task="$cpus"
-    --kill-on-bad-exit=1
+    # Once one process has ended the others do so by themselves, or hang: they get a minute. Killed at
+    # once, the one that still writes a checkpoint would lose it.
+    --kill-on-bad-exit=0
+    --wait=60
 )
 if [[ -n $before ]]; then
     options+=(--signal="USR1@$before")
@@ -150,12 +154,11 @@ start() { # runs srun; sets status
     done
 }
 
-resume() { # adds --resume unless it is there
-    if [[ " ${args[*]} " != *' --resume'[\ =]* ]]; then args+=(--resume); fi
-}
-
-if ((requeues > 0 && done_before > 0)); then resume; fi
+# A training that is started again goes on from what its run has saved, whatever its arguments say. A
+# batch job keeps its number for that; of those that srun makes each has another one.
+run=$(date +%Y%m%d-%H%M%S)-$$-$RANDOM
 while :; do
+    if [[ -z $batch_job ]]; then export NORMLIB_RUN_ID=$run NORMLIB_RESTARTS=$done_before; fi
     start
     if ((status != 75 || requeues == 0)) || [[ -n $ended ]]; then exit "$status"; fi
     if ((done_before >= requeues)); then
@@ -168,6 +171,5 @@ while :; do
             echo "error: job $batch_job cannot be requeued: submit it again, with --resume" >&2
         exit "$status"
     fi
-    resume
-    echo "slurm_run: going on with --resume ($done_before of at most $requeues times)" >&2
+    echo "slurm_run: going on ($done_before of at most $requeues times)" >&2
 done

@@ -22,6 +22,7 @@ from normlib.checkpoint.released_report import summary
 from normlib.layers import switch_norm_layers
 from normlib.openmmlab.errors import CheckpointError, ConfigError
 from normlib.openmmlab.misfit_hints import hints
+from normlib.openmmlab.resuming.choice import check_named
 
 _LISTED = 8
 _MODULE_PREFIX: tuple[tuple[str, str], ...] = ((r"^module\.", ""),)
@@ -355,13 +356,15 @@ def check_weight_files(cfg: Config) -> None:
     """Check, before anything is built, that the weight files which training will read exist.
 
     Raises:
-        CheckpointError: Naming the config key and the path.
+        CheckpointError: Naming the config key, or ``--resume``, and the path.
     """
     wanted = [
         (f"{key}.checkpoint", init_cfg["checkpoint"])
         for key, init_cfg in pretrained_configs(cfg.get("model"), "model")
     ]
-    if cfg.get("load_from"):
+    if cfg.get("load_from") and cfg.get("resume") is True:
+        check_named(cfg.load_from)
+    elif cfg.get("load_from"):
         wanted.append(("load_from", cfg.load_from))
     for key, path in wanted:
         if "://" in path or Path(path).expanduser().is_file():

@@ -47,8 +47,8 @@ def results_table(
         Column("processes × samples", "number"),
         Column("s/iteration", "number", brief=True),
         Column("peak memory", "number", brief=True),
-        Column("hardware", "fixed"),
-        Column("versions", "fixed"),
+        Column("hardware"),
+        Column("versions"),
     ]
     lines = []
     for group in groups:

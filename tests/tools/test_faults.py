@@ -136,7 +136,7 @@ def test_a_killed_rank_is_started_again_and_the_end_is_the_same(start, whole, tm
     run = start(dict(type="FailOnce", iteration=6, rank=1, kind="kill"), restarts=1)
     log, _ = run.communicate(timeout=200)
     assert run.returncode == 0, log
-    assert f"started again by torchrun: going on from {tmp_path / 'run' / 'epoch_1.pth'}" in log
+    assert f"started again: going on from {tmp_path / 'run' / 'epoch_1.pth'}" in log
     assert differences(whole, last_checkpoint(tmp_path / "run")) == []
 
 
@@ -151,6 +151,37 @@ def test_a_rank_that_hangs_is_ended_with_the_name_of_the_collective(start):
     assert re.search(r"no answer to (all_reduce|broadcast|a broadcast of Distributed)", last)
     assert "in iteration" in last
     assert "rank 0 of 2 waited, called at" in last
+
+
+@pytest.mark.slow
+def test_a_stop_waits_for_a_checkpoint_that_takes_long(start, tmp_path):
+    """For longer than the rank that does not write takes to end, after which torchrun ends all.
+
+    The signals go to the processes, so that the launcher does not wait for both.
+    """
+    stops = [f"dict(type='SignalAfter', iteration=3, rank={rank})" for rank in (0, 1)]
+    run = start(", ".join([*stops, "dict(type='SlowToSave', seconds=4)"]))
+    log, _ = run.communicate(timeout=100)
+    assert run.returncode == 75, log
+    pointer = Path((tmp_path / "run" / "last_checkpoint").read_text())
+    assert pointer.name in ("interrupted_iter_3.pth", "interrupted_iter_4.pth")
+    assert last_checkpoint(tmp_path / "run")["meta"]["iter"] in (3, 4)
+    assert list((tmp_path / "run").glob(".*.pth.*")) == []
+
+
+@pytest.mark.slow
+def test_a_stop_that_cannot_save_is_an_error_of_all(start, tmp_path):
+    """Since there are folders where the file is to go."""
+    for iteration in (3, 4):
+        (tmp_path / "run" / f"interrupted_iter_{iteration}.pth").mkdir(parents=True)
+    stop = "dict(type='SignalAfter', iteration=3, rank=1)"
+    run = start(f"{stop}, dict(type='SlowToSave', seconds=2)")
+    log, _ = run.communicate(timeout=100)
+    assert run.returncode == 2, log
+    last = log.rstrip().splitlines()[-1]
+    assert re.match(r"error \(rank [01]\): checkpoint .* cannot be written: .*Is a directory", last)
+    assert "all is saved" not in log
+    assert not (tmp_path / "run" / "last_checkpoint").exists()
 
 
 @pytest.mark.slow

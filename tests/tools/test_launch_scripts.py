@@ -109,6 +109,21 @@ class TestDist:
         assert tree.result.returncode == 2
         assert re.search(message, tree.result.stderr)
 
+    @pytest.mark.parametrize("named", [["--resume", "a.pth"], ["--resume=a.pth"]])
+    def test_machines_that_come_and_leave_begin_at_no_named_checkpoint(self, named, tree):
+        """They would begin there again with every one that joins."""
+        variables = dict(NNODES="2:4", MASTER_ADDR="n1", RDZV="c10d", RDZV_ID="a")
+        assert tree.run("dist_train.sh", tree.config, 2, *named, **variables) == []
+        assert "NNODES=2:4 needs --resume without a path" in tree.result.stderr
+
+    @pytest.mark.parametrize(
+        "newest", [["--resume"], ["--resume", "auto"], ["--resume=auto"], ["--resume", "--amp"]]
+    )
+    def test_machines_that_come_and_leave_go_on_from_the_newest(self, newest, tree):
+        variables = dict(NNODES="2:4", MASTER_ADDR="n1", RDZV="c10d", RDZV_ID="a")
+        started = tree.run("dist_train.sh", tree.config, 2, *newest, **variables)
+        assert " ".join(newest) in " ".join(started)
+
     @pytest.mark.parametrize(
         ("variables", "message"),
         [

@@ -13,6 +13,7 @@ from tests.launch_tree import RECORDER, ROOT, Tree, value
 
 # Ends with the codes in the file CODES, one each time, and 0 after them.
 ENDING = """
+echo "${NORMLIB_RUN_ID:-none} ${NORMLIB_RESTARTS:-none}" >> "$RECORD.runs"
 code=$(head -n 1 "$CODES")
 sed -i 1d "$CODES"
 exit "${code:-0}"
@@ -31,6 +32,7 @@ class SlurmTree(Tree):
         self.codes = folder / "codes"
         self.codes.touch()
         self.requeued = self.record.with_name("record.scontrol")
+        self.runs = self.record.with_name("record.runs")
         self.stub("srun", RECORDER + ENDING)
         self.stub("scontrol", REQUEUE)
 
@@ -39,11 +41,16 @@ class SlurmTree(Tree):
 
     def train(self, *args, codes="", **variables):
         """The arguments of each srun."""
+        self.runs.unlink(missing_ok=True)
         self.codes.write_text("".join(f"{code}\n" for code in codes.split()))
         lines = self.run("slurm_train.sh", "gpu", "job", self.config, "runs/1", *args, **variables)
         starts = [at for at, line in enumerate(lines) if line == str(self.bin / "srun")]
         ends = [*starts[1:], len(lines)]
         return [lines[start + 1 : end - 3] for start, end in zip(starts, ends, strict=False)]
+
+    def names(self):
+        """What each srun is told of its run: a name, and how often it was started before."""
+        return [tuple(line.split()) for line in self.runs.read_text().splitlines()]
 
 
 @pytest.fixture
@@ -60,7 +67,9 @@ class TestSlurm:
         assert value(started, "gres") == "gpu:8"
         assert value(started, "ntasks") == value(started, "ntasks-per-node") == "8"
         assert value(started, "cpus-per-task") == "5"
-        assert value(started, "kill-on-bad-exit") == "1"
+        # The process that writes a checkpoint may end after the others.
+        assert value(started, "kill-on-bad-exit") == "0"
+        assert value(started, "wait") == "60"
         script = started.index(str(tree.root / "tools" / "train.py"))
         assert started[script - 2 : script] == ["python", "-u"]
         arguments = [str(tree.config), "--launcher", "slurm", "--work-dir", "runs/1", "--resume"]
@@ -161,18 +170,22 @@ class TestRequeue:
         assert value(started, "signal") == "USR1@300"
         assert not any(line.startswith("--signal") for line in tree.train()[0])
 
-    def test_outside_an_allocation_srun_is_started_again_with_resume(self, tree):
-        first, *others = tree.train(codes="75 75 0", SIGNAL_BEFORE="300")
-        assert "--resume" not in first
-        assert len(others) == 2
-        assert all(other == [*first, "--resume"] for other in others)
+    @pytest.mark.parametrize("given", [[], ["--resume"], ["--resume", "epoch_1.pth"]])
+    def test_outside_an_allocation_srun_is_started_again_for_the_same_run(self, given, tree):
+        """Which lets it go on from what it has saved, whatever its arguments."""
+        first, *others = tree.train(*given, codes="75 75 0", SIGNAL_BEFORE="300")
+        assert others == [first, first]
         assert tree.result.returncode == 0
+        names, restarts = zip(*tree.names(), strict=True)
+        assert restarts == ("0", "1", "2")
+        assert len(set(names)) == 1
 
-    @pytest.mark.parametrize("given", [["--resume"], ["--resume", "auto"], ["--resume=auto"]])
-    def test_resume_is_added_once(self, given, tree):
-        first, second = tree.train(*given, codes="75", MAX_REQUEUES="1")
-        assert first == second
-        assert first[-len(given) :] == given
+    def test_another_run_has_another_name(self, tree):
+        names = set()
+        for _ in range(3):
+            tree.train()
+            names |= set(tree.names())
+        assert len(names) == 3
 
     def test_at_most_so_often(self, tree):
         assert len(tree.train(codes="75 75 75 75", MAX_REQUEUES="2")) == 3
@@ -192,12 +205,12 @@ class TestRequeue:
         assert len(tree.train(codes="75", MAX_REQUEUES="5", **self.BATCH)) == 1
         assert tree.result.returncode == 75
         assert tree.requeued.read_text() == "requeue 42\n"
+        # Slurm's own number is its name, and stays.
+        assert tree.names() == [("none", "none")]
 
-    def test_a_requeued_batch_job_resumes(self, tree):
-        again = dict(**self.BATCH, SLURM_RESTART_COUNT="1")
-        (started,) = tree.train(codes="75", MAX_REQUEUES="2", **again)
-        assert started[-1] == "--resume"
-        assert tree.requeued.exists()
+    def test_a_batch_job_that_was_requeued_is_so_again(self, tree):
+        tree.train(codes="75", MAX_REQUEUES="2", SLURM_RESTART_COUNT="1", **self.BATCH)
+        assert tree.requeued.read_text() == "requeue 42\n"
 
     def test_a_batch_job_is_requeued_at_most_so_often(self, tree):
         tree.train(codes="75", MAX_REQUEUES="2", SLURM_RESTART_COUNT="2", **self.BATCH)
@@ -258,7 +271,7 @@ class TestSignals:
         assert script.wait(timeout=5) == code
         assert tree.record.read_text().split() == ["ready", name]
 
-    def test_usr1_goes_on_with_resume(self, tree, start):
+    def test_usr1_goes_on(self, tree, start):
         script = start(MAX_REQUEUES="5")
         script.send_signal(signal.SIGUSR1)
         self.wait_for(tree, ["ready", "USR1", "ready"])

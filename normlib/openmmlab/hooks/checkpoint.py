@@ -14,6 +14,9 @@ from mmengine.runner import Runner
 from normlib.checkpoint.saving import remove_leftovers, replacing
 from normlib.openmmlab.resuming.run_state import INTERRUPTED
 
+# Of the files that a run writes under another name first.
+_WRITTEN_WHOLE = ("*.pth", "last_checkpoint", "metrics.json")
+
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
@@ -34,8 +37,10 @@ class SafeCheckpointHook(CheckpointHook):
         """Look up what is kept, and clear away what a killed process left half-written."""
         super().before_train(runner)
         if self._is_local and is_main_process():
-            for left in remove_leftovers(Path(self.out_dir), "*.pth"):
-                runner.logger.info(f"removed {left}, which a killed run had not finished")
+            for folder in {Path(self.out_dir), Path(runner.work_dir)}:
+                for pattern in _WRITTEN_WHOLE:
+                    for left in remove_leftovers(folder, pattern):
+                        runner.logger.info(f"removed {left}, which a killed run had not finished")
 
     @property
     def _is_local(self) -> bool:

@@ -78,9 +78,16 @@ class MetricsFileHook(Hook):
         self._peak = max(self._peak, _peak_memory())
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Write the file."""
+        """Take note of the metrics, and of the memory before the log resets its peak."""
         self._take(metrics, runner.val_loop)
         self._evaluated_at = runner.iter if isinstance(runner._train_loop, BaseLoop) else None
+        self._peak = max(self._peak, _peak_memory())
+
+    def after_val(self, runner: Runner) -> None:
+        """Write the file.
+
+        By now the best checkpoint is saved: a validation that the file tells of is not made up for.
+        """
         self._write(runner)
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:

@@ -32,8 +32,8 @@ class NonFiniteLossHook(Hook):
     of the first bad iteration of any rank: its losses, the loss before, learning rates, and the
     norm of the gradient where ``optim_wrapper.clip_grad`` lets mmengine measure it. Gradients alone
     may be infinite, as mixed precision skips such steps. Whether the last step has left weights
-    that are not finite, which the next loss would show, is looked at before a checkpoint or an
-    evaluation.
+    that are not finite, which the next loss would show, is looked at before a checkpoint (also that
+    of a run that is asked to end) or an evaluation.
 
     With ``max_skips`` iterations with such a loss are left out instead, see
     :class:`normlib.openmmlab.step_guard.StepGuard`: the log tells of each, and more in a row than
@@ -99,11 +99,18 @@ class NonFiniteLossHook(Hook):
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Look before the evaluation, after which the best checkpoint may be saved."""
-        self._read_losses(runner)
-        self._check_weights(runner)
+        self.check(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Look before the checkpoint of the epoch."""
+        self.check(runner)
+
+    def check(self, runner: Runner) -> None:
+        """Look at the losses that were not read yet, and at the weights; a collective call.
+
+        Raises:
+            TrainingError: One of them is not finite; on all ranks alike.
+        """
         self._read_losses(runner)
         self._check_weights(runner)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from logging import Logger
 from pathlib import Path
@@ -12,7 +11,7 @@ from mmengine import dist
 from normlib.checkpoint.integrity import DamagedFileError, check_whole
 from normlib.checkpoint.saving import read_meta
 from normlib.openmmlab.errors import CheckpointError
-from normlib.openmmlab.resuming.run_state import run_id
+from normlib.openmmlab.resuming.run_state import restarts, run_id
 
 _NAMES = ("epoch_*.pth", "iter_*.pth", "interrupted_iter_*.pth")
 
@@ -20,9 +19,9 @@ _NAMES = ("epoch_*.pth", "iter_*.pth", "interrupted_iter_*.pth")
 def choose(work_dir: str, resume: bool | str, load_from: str | None, logger: Logger) -> str | None:
     """The checkpoint to go on from; None to begin at the start.
 
-    A process that torchrun has started again goes on from the newest checkpoint that its run has
-    written, whatever it was told at first. Rank 0 looks for all, which may have no files in common
-    but those that they are told.
+    A process that torchrun or Slurm has started again goes on from the newest checkpoint that its
+    run has written, whatever it was told at first. Rank 0 looks for all, which may have no files in
+    common but those that they are told.
 
     Args:
         work_dir: Of the run.
@@ -49,14 +48,14 @@ def choose(work_dir: str, resume: bool | str, load_from: str | None, logger: Log
 
 def _choose(work_dir: str, resume: bool | str, load_from: str | None, logger: Logger) -> str | None:
     folder = Path(work_dir)
-    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0:
+    if restarts() > 0:
         own = newest_whole(folder, logger, run=run_id())
         if own is not None:
-            logger.info(f"started again by torchrun: going on from {own}")
+            logger.info(f"started again: going on from {own}, the newest checkpoint of this run")
             return str(own)
     if resume is True and load_from is not None:
         if "://" not in load_from:
-            _check(Path(load_from).expanduser(), folder, logger)
+            _check(Path(load_from).expanduser(), folder)
         return load_from
     newest = newest_whole(folder, logger) if resume else None
     if resume and newest is None:
@@ -70,7 +69,8 @@ def newest_whole(folder: Path, logger: Logger, run: str | None = None) -> Path |
     Args:
         folder: The work directory.
         logger: Is told which files are damaged.
-        run: Only those that this run of torchrun has written.
+        run: Only those that this run has written, see
+            :func:`normlib.openmmlab.resuming.run_state.run_id`.
 
     Raises:
         CheckpointError: There are checkpoints, and none of them is whole.
@@ -79,11 +79,14 @@ def newest_whole(folder: Path, logger: Logger, run: str | None = None) -> Path |
     for path in _candidates(folder):
         try:
             check_whole(path)
-        except DamagedFileError as error:
+            meta = read_meta(path)
+            if "iter" not in meta:
+                raise DamagedFileError(f"{path} does not tell its iteration, or cannot be loaded")
+        except (DamagedFileError, OSError) as error:
             damaged.append(str(error))
             logger.warning(f"{error}; looking for the checkpoint before it")
             continue
-        if run is None or read_meta(path).get("run_id") == run:
+        if run is None or meta.get("run_id") == run:
             return path
     if damaged and run is None:
         raise CheckpointError(
@@ -93,10 +96,33 @@ def newest_whole(folder: Path, logger: Logger, run: str | None = None) -> Path |
     return None
 
 
-def _check(path: Path, folder: Path, logger: Logger) -> None:
-    """Raise a CheckpointError if a named checkpoint is not there or not whole."""
+def check_named(checkpoint: str) -> None:
+    """Check, before anything is built, that a checkpoint which a run is to go on from is there.
+
+    A process that was started again may not need it any more, see :func:`choose`.
+
+    Args:
+        checkpoint: Path or URL.
+
+    Raises:
+        CheckpointError: It is not.
+    """
+    path = Path(checkpoint).expanduser()
+    if "://" not in checkpoint and restarts() == 0:
+        _check_exists(path)
+
+
+def _check_exists(path: Path) -> None:
     if not path.is_file():
-        raise CheckpointError(f"checkpoint {path.absolute()} does not exist")
+        raise CheckpointError(
+            f"--resume {path}: {path.absolute()} does not exist; --resume without a path goes on "
+            "from the newest checkpoint of the work directory"
+        )
+
+
+def _check(path: Path, folder: Path) -> None:
+    """Raise a CheckpointError if a named checkpoint is not there or not whole."""
+    _check_exists(path)
     try:
         check_whole(path)
     except DamagedFileError as error:
@@ -111,8 +137,8 @@ def _candidates(folder: Path) -> Iterator[Path]:
     named = None
     if pointer.is_file():
         text = pointer.read_text(errors="replace").strip("\0\n\r ")
-        # A work directory may have been moved since.
-        places = (Path(text), folder / Path(text).name) if text and "\0" not in text else ()
+        # A work directory may have been moved or copied since.
+        places = (folder / Path(text).name, Path(text)) if text and "\0" not in text else ()
         named = next((place for place in places if place.is_file()), None)
     if named is not None:
         yield named

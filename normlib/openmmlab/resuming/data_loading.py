@@ -288,7 +288,8 @@ def _end_for_parent_alone() -> None:
 
     Schedulers and torchrun signal workers, too. DataLoader ends its own by SIGTERM from the parent.
     """
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    for number in (signal.SIGUSR1, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # where a fork server started it
     parent = os.getppid()
 

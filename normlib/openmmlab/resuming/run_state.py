@@ -29,6 +29,8 @@ RANK_BUFFERS = "rank_buffers"
 # Name of a checkpoint of a run that was asked to end, with its iterations.
 INTERRUPTED = "interrupted_iter_{}.pth"
 _PLACE = "place"
+# How often torchrun, tools/slurm_run.sh and Slurm have started the processes of a run again.
+_RESTARTS = ("TORCHELASTIC_RESTART_COUNT", "NORMLIB_RESTARTS", "SLURM_RESTART_COUNT")
 # What a config says of one start of a run alone.
 _PASSING = (
     *("work_dir", "resume", "load_from", "launcher", "experiment_name", "log_level"),
@@ -64,8 +66,18 @@ def describe(runner: Runner, meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_id() -> str | None:
-    """What torchrun calls the run, whose processes it may start more than once; None without."""
-    return os.environ.get("TORCHELASTIC_RUN_ID")
+    """The name of a run whose processes may be started more than once; None without.
+
+    torchrun gives it, or tools/slurm_run.sh, or Slurm: a job that is requeued keeps its number.
+    """
+    job = os.environ.get("SLURM_JOB_ID")
+    given = os.environ.get("TORCHELASTIC_RUN_ID") or os.environ.get("NORMLIB_RUN_ID")
+    return given or (f"slurm-{job}" if job else None)
+
+
+def restarts() -> int:
+    """How often the processes of the run called :func:`run_id` were started before."""
+    return max(int(os.environ.get(name) or 0) for name in _RESTARTS)
 
 
 def gather_rank_buffers(model: nn.Module) -> list[dict[str, Tensor]] | None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 
+from normlib.openmmlab import commands
 from normlib.openmmlab.errors import CheckpointError
 from normlib.openmmlab.resuming.choice import check_named, choose, newest_whole
 
+TINY = Path(__file__).parents[3] / "tiny" / "config.py"
 LOGGER = logging.getLogger("test_choice")
 
 
@@ -130,6 +133,11 @@ class TestNamed:
             CheckpointError, match=r"--resume .*epoch_8.pth does not exist; .* without a path"
         ):
             check_named(missing) if early else choose(str(folder), True, missing, LOGGER)
+
+    def test_missing_is_told_before_anything_is_built(self, tmp_path):
+        with pytest.raises(CheckpointError, match=r"^--resume nowhere.pth: "):
+            commands.train(str(TINY), work_dir=str(tmp_path / "run"), resume="nowhere.pth")
+        assert not (tmp_path / "run").exists()
 
     def test_an_address_is_left_to_the_download(self):
         check_named("https://example.org/epoch_8.pth")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 import signal
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmengine.optim import OptimWrapperDict, build_optim_wrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import DATASETS, HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
@@ -272,19 +271,19 @@ def test_the_last_two_interruptions_are_kept(options, tmp_path):
 
 
 def test_with_several_optimizers(options, tmp_path):
-    rates = {"type": "OptimWrapper", "optimizer": dict(type="SGD", lr=0.05)}
-
     @OPTIM_WRAPPER_CONSTRUCTORS.register_module(force=True)
     class Two:
-        def __init__(self, *_):
-            pass
+        def __init__(self, optim_wrapper_cfg, paramwise_cfg=None):
+            self.rate = optim_wrapper_cfg["optimizer"]["lr"]
 
         def __call__(self, model):
-            wrappers = {
-                name: build_optim_wrapper(getattr(model, name), copy.deepcopy(rates))
-                for name in ("backbone", "head")
-            }
-            return OptimWrapperDict(**wrappers)
+            parts = {"backbone": model.backbone, "head": model.head}
+            return OptimWrapperDict(
+                **{
+                    name: OptimWrapper(torch.optim.SGD(part.parameters(), self.rate, momentum=0.9))
+                    for name, part in parts.items()
+                }
+            )
 
     @MODELS.register_module(force=True)
     class WithTwo(NoisyModel):
@@ -297,7 +296,7 @@ def test_with_several_optimizers(options, tmp_path):
             return dict(loss=loss)
 
     options = options | EPOCHS | {"model.type": "WithTwo", "optim_wrapper.constructor": "Two"}
-    check(tmp_path, options | {"param_scheduler": None}, [3])
+    check(tmp_path, options, [3])
 
 
 def test_a_stop_is_told_with_the_way_on(options, tmp_path):
