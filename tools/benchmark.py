@@ -32,6 +32,15 @@ Exit codes: 0 all runs are done, 1 some have failed, 2 the plan has to be mended
 SIGTERM, 130 by Ctrl-C; then the same command goes on from there."""
 
 
+def numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
+def option(text: str) -> tuple[str, str | bool]:
+    name, given, value = text.partition("=")
+    return name, value if given else True
+
+
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=DESCRIPTION,
@@ -44,12 +53,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="likewise")
     parser.add_argument("--iterations", type=int, help="of each training, in place of the configs'")
     parser.add_argument(
-        "--dry-run", action="store_true", help="print commands and how long it takes"
+        "--dry-run",
+        action="store_true",
+        help="print commands and times; data and GPUs may be missing",
     )
     here = parser.add_argument_group("on this machine")
     here.add_argument(
         "--gpus",
-        type=lambda text: [int(number) for number in text.split(",")],
+        type=numbers,
         metavar="0,1,...",
         help="GPUs to fill with runs side by side (default: all)",
     )
@@ -68,8 +79,8 @@ def parse_args() -> argparse.Namespace:
         "--slurm-option",
         action="append",
         default=[],
-        type=lambda text: tuple(text.split("=", 1)),
-        metavar="NAME=VALUE",
+        type=option,
+        metavar="NAME[=VALUE]",
         help="further option of sbatch, such as account=vision",
     )
     return parser.parse_args()
@@ -104,9 +115,15 @@ def main() -> int:
     except (PlanError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     except RuntimeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     except Interrupted as error:
         print(error, file=sys.stderr)
         return 130 if error.number == signal.SIGINT else 75

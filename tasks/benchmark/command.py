@@ -85,13 +85,13 @@ def describe(prepared: Prepared, devices: Devices, console: Console) -> None:
         about = f"about {in_words(seconds)}" if seconds else "time unknown"
         done = "done" if state_of(run) is State.DONE else about
         lines = f"# {run.task}: {run.title}: {done}\n{shlex.join(run.command)}"
-        console.print(lines, highlight=False, soft_wrap=True)
+        console.print(lines, highlight=False, markup=False, soft_wrap=True)
     seconds, unknown = total_seconds(runs, devices)
     left = sum(state_of(run) is not State.DONE for run in runs)
     about = f"about {in_words(seconds)}" if seconds else ""
     rest = f"{unknown} whose time nothing tells" if unknown else ""
     times = ", and ".join(words for words in (about, rest) if words) or "nothing to do"
-    console.print(f"{len(runs)} runs, {left} to do: {times}", highlight=False)
+    console.print(f"{len(runs)} runs, {left} to do: {times}", highlight=False, markup=False)
 
 
 def benchmark(prepared: Prepared, devices: Devices, console: Console) -> bool:
@@ -109,7 +109,9 @@ def benchmark(prepared: Prepared, devices: Devices, console: Console) -> bool:
     report(prepared.out, console)
     failed = [job for job in jobs if job.status is not Status.DONE]
     for job in failed:
-        console.print(f"{job.run.title}: {job.status.value}, {job.note}", highlight=False)
+        console.print(
+            f"{job.run.title}: {job.status.value}, {job.note}", highlight=False, markup=False
+        )
     return not failed
 
 
@@ -124,11 +126,14 @@ def benchmark_on_slurm(prepared: Prepared, options: SlurmOptions, console: Conso
     for array in submit(prepared.runs, plan.name, folder, options, plan.retries):
         gpus = array.runs[0].processes
         console.print(
-            f"job array {array.array}: {len(array.runs)} runs of {gpus} GPUs", highlight=False
+            f"job array {array.array}: {len(array.runs)} runs of {gpus} GPUs",
+            highlight=False,
+            markup=False,
         )
     console.print(
         f"logs of the jobs: {folder}\nwhen they have ended: tools/report.py {prepared.out}",
         highlight=False,
+        markup=False,
     )
 
 
@@ -137,19 +142,19 @@ def report(out: Path, console: Console) -> None:
     try:
         written = write_report([out], out)
     except ReportError as error:
-        console.print(f"no report: {error}", highlight=False)
+        console.print(f"no report: {error}", highlight=False, markup=False)
         return
     for table in written.tables:
         console.print(table)
     for line in written.skipped:
-        console.print(f"left out: {line}", highlight=False)
-    console.print(f"report: {written.html}", highlight=False, soft_wrap=True)
+        console.print(f"left out: {line}", highlight=False, markup=False)
+    console.print(f"report: {written.html}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _make_data(prepared: Prepared, console: Console) -> None:
     for name in toy_data_of(prepared.plan):
         done = make_toy_data(prepared.out, name)
-        console.print(f"generated data: {done}", highlight=False, soft_wrap=True)
+        console.print(f"generated data: {done}", highlight=False, markup=False, soft_wrap=True)
 
 
 def toy_data_of(plan: Plan) -> Sequence[str]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+
 
 class Devices:
     """What of a machine a benchmark may use.
@@ -31,7 +33,10 @@ class Devices:
         count = torch.cuda.device_count()
         for gpu in gpus or ():
             if not 0 <= gpu < count:
-                raise ValueError(f"--gpus names {gpu}; this machine has {count} GPUs, from 0 on")
+                there = f"0 to {count - 1}" if count else "none"
+                raise ValueError(f"--gpus names {gpu}; of GPUs there are here: {there}")
+        if len(set(gpus or ())) < len(gpus or ()):
+            raise ValueError("--gpus names a GPU more than once")
         if jobs != 1 and count:
             raise ValueError(f"--jobs is for machines without GPUs; this one has {count} (--gpus)")
         if jobs < 1:
@@ -61,7 +66,9 @@ class Devices:
     def environment(self, taken: Sequence[int], processes: int) -> dict[str, str]:
         """Variables that keep a training to its places."""
         if self.gpus:
-            return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, taken))}
+            # Numbers count those that this process may see.
+            seen = [name for name in os.environ.get(_VISIBLE, "").split(",") if name]
+            return {_VISIBLE: ",".join(seen[k] if seen else str(k) for k in taken)}
         if self.jobs == 1 or "OMP_NUM_THREADS" in os.environ:
             return {}
         cores = len(os.sched_getaffinity(0))

@@ -66,15 +66,18 @@ class Display:
         """Write down what has changed."""
         for job in changed:
             if self._live is None or job.status in (Status.FAILED, Status.SKIPPED):
-                self._console.print(self._line(job), highlight=False)
+                self._print(self._line(job))
             if job.status is Status.FAILED:
                 words = last_words(job.run.work_dir)
-                self._console.print(Text(words, style="dim"), highlight=False)
-                self._console.print(f"whole output: {job.run.work_dir / OUTPUT}", highlight=False)
+                self._print(Text(words, style="dim"))
+                self._print(Text(f"whole output: {job.run.work_dir / OUTPUT}"))
 
     def say(self, text: str) -> None:
         """Write a line."""
-        self._console.print(text, highlight=False)
+        self._print(Text(text))
+
+    def _print(self, text: Text) -> None:
+        self._console.print(text, highlight=False, soft_wrap=not self._console.is_terminal)
 
     def _line(self, job: Job) -> Text:
         number = f"[{self._jobs.index(job) + 1}/{len(self._jobs)}]"
@@ -100,10 +103,11 @@ class Display:
             run, training = job.run, job.training
             seconds = job.seconds + (training.seconds if training else 0)
             status = training.progress if training else job.status.value
+            cells = [run.task, run.model, run.norm, run.batch_setting or "", str(run.seed)]
+            cells += [in_words(seconds) if seconds else ""]
+            cells += [f"{status}{f' ({job.note})' if job.note else ''}"]
             table.add_row(
-                *(run.task, run.model, run.norm, run.batch_setting or "", str(run.seed)),
-                in_words(seconds) if seconds else "",
-                f"{status}{f' ({job.note})' if job.note else ''}",
+                *(Text(cell) for cell in cells),
                 style=_STYLES[job.status],
             )
         if len(shown) < len(self._jobs):

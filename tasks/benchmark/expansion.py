@@ -11,8 +11,9 @@ from tasks.results import MetafileError, Model, read_metafile
 
 from .configs import ConfigFacts
 from .plan import ROOT, Entry, Plan, PlanError
-from .run import WEIGHTS, Run
+from .run import Run
 from .toy_data import SWITCHES, toy_folder
+from .weights import WEIGHTS
 
 # Synchronised and sparse norms can start from the weights of others, as in the papers.
 _WEIGHTS_OF = {
@@ -25,6 +26,8 @@ _BATCH = re.compile(r"_(\d+)xb\d+")
 _BATCH_OPTION = re.compile(r"(?:^|\s)batch_setting=(\d+)x\d+")
 _OTHER_RUN = re.compile(r"work_dirs/([^/]+)/")
 _SHOWN_ROWS = 5
+# Options that the length of a training in iterations takes the place of.
+_LENGTH = ("train_cfg.max_epochs", "train_cfg.max_iters", "train_cfg.val_interval")
 
 
 def expand(plan: Plan, out: Path, needs_data: bool = True) -> list[Run]:
@@ -43,7 +46,7 @@ def expand(plan: Plan, out: Path, needs_data: bool = True) -> list[Run]:
     expansion = _Expansion(plan, out, needs_data)
     runs = expansion.runs()
     if expansion.problems:
-        raise PlanError(plan.name, expansion.problems)
+        raise PlanError(plan.path, expansion.problems)
     return runs
 
 
@@ -58,10 +61,8 @@ class _Expansion:
         self._used_data: set[str] = set()
 
     def runs(self) -> list[Run]:
-        entries = self._plan.entries
         # Those that others start from come first.
-        models = {entry.pretrained for entry in entries}
-        for entry in sorted(entries, key=lambda e: e.model not in models):
+        for entry in sorted(self._plan.entries, key=self._depth):
             if entry.rows is None:
                 self._expand_model(entry)
             else:
@@ -69,6 +70,17 @@ class _Expansion:
         for key in sorted(set(self._plan.data) - self._used_data):
             self._note(f"data.{key}: no config of the plan takes it")
         return list(self._runs.values())
+
+    def _depth(self, entry: Entry) -> int:
+        """How many models one after the other an entry starts from."""
+        sources = {e.model: e.pretrained for e in self._plan.entries if e.model is not None}
+        chain, model = [entry.model], entry.pretrained
+        while model is not None and model not in chain:
+            chain.append(model)
+            model = sources.get(model)
+        if model is not None:
+            self._note(f"pretrained goes in a circle: {' from '.join(map(str, [*chain, model]))}")
+        return len(chain)
 
     def _expand_model(self, entry: Entry) -> None:
         facts = self._read(entry.config or "")
@@ -138,7 +150,8 @@ class _Expansion:
         except MetafileError as error:
             self._note(str(error))
             return
-        for name in entry.rows if isinstance(entry.rows, tuple) else ():
+        listed_rows = entry.rows if isinstance(entry.rows, tuple) else ()
+        for name in (*listed_rows, *entry.without):
             if name not in models:
                 listed = ", ".join(list(models)[:_SHOWN_ROWS])
                 self._note(
@@ -154,6 +167,7 @@ class _Expansion:
                 else entry.rows == "all" or model.name in (entry.rows or ())
             )
             and (not entry.norms or _norm_type(model) in entry.norms)
+            and model.name not in entry.without
         ]
         names = {model.name for model in chosen}
         for seed in self._plan.seeds:
@@ -167,12 +181,17 @@ class _Expansion:
         if facts is None:
             return {}
         values = {**facts.other_runs, **_options(model)}
-        found = {
-            key: (match[1], value)
-            for key, value in values.items()
-            if isinstance(value, str) and (match := _OTHER_RUN.match(value))
-        }
-        return {key: source for key, source in found.items() if source[0] in names}
+        found = {}
+        for key, value in values.items():
+            match = _OTHER_RUN.match(value) if isinstance(value, str) else None
+            if match is not None and match[1] in names:
+                found[key] = (match[1], value)
+            elif match is not None and self._needs_data and not (ROOT / value).is_file():
+                self._note(
+                    f"row {model.name} of {model.config} goes on from {value}, which is not there "
+                    "and which no run of the plan makes; train it, or leave the row out (without)"
+                )
+        return found
 
     def _add_row(self, entry: Entry, model: Model, names: set[str], seed: int) -> None:
         facts = self._read(model.config)
@@ -212,6 +231,7 @@ class _Expansion:
             options |= self._data(entry, facts)
         if self._plan.iterations is not None:
             options |= _short(self._plan.iterations)
+            return options | {k: v for k, v in entry.options.items() if k not in _LENGTH}
         return options | dict(entry.options)
 
     def _data(self, entry: Entry, facts: ConfigFacts) -> dict[str, str]:
@@ -220,7 +240,6 @@ class _Expansion:
             folder = Path(self._plan.data[switch]).expanduser().absolute()
             if self._needs_data and not folder.is_dir():
                 self._note(f"data.{switch}: {folder} is not a folder")
-            self._used_data.add(switch)
             return {f"{switch}.root": str(folder)}
         given = {f"{switch}.root" for switch in facts.switches} & entry.options.keys()
         roots = [str(entry.options[key]) for key in given] or sorted(facts.data_roots)
@@ -248,6 +267,7 @@ class _Expansion:
             except ValueError as error:
                 self._note(str(error))
                 return None
+            self._used_data |= self._facts[config].switches
         return self._facts[config]
 
     def _note(self, problem: str) -> None:

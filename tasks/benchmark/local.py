@@ -18,6 +18,9 @@ from .scheduler import Job, Scheduler, Start
 from .training import Training
 
 _LOOK_SECONDS = 0.2
+# Senders may ask twice, as timeout does.
+_SAME_REQUEST_SECONDS = 2.0
+_SAVING_SECONDS = 60.0
 
 
 class Interrupted(Exception):
@@ -44,7 +47,8 @@ def run_here(
 ) -> list[Job]:
     """Do all runs that are not done, and show how they get on.
 
-    The first SIGINT (Ctrl-C) or SIGTERM has what runs save and end; another SIGINT ends it at once.
+    The first SIGINT (Ctrl-C), SIGTERM or SIGHUP has what runs save and end; another SIGINT, some
+    seconds later, ends it at once.
 
     Args:
         runs: Each after those that it needs.
@@ -62,35 +66,55 @@ def run_here(
     """
     scheduler = Scheduler(runs, plan, devices, retries, start)
     left, _ = total_seconds(runs, devices)
-    received: list[int] = []
+    received: list[tuple[int, float]] = []
     with (
         _signals(received),
-        Display(console or Console(soft_wrap=False), scheduler.jobs, left) as display,
+        Display(console or Console(), scheduler.jobs, left) as display,
+        _leaving_nothing(scheduler),
     ):
-        answered = 0
+        stopping = False
         while scheduler.busy:
             display.tell(scheduler.step())
-            if len(received) > answered:
-                answered = len(received)
-                if answered == 1:
-                    display.say("ending: what runs saves first; Ctrl-C again ends it at once")
-                    scheduler.stop()
-                elif received[-1] == signal.SIGINT:
-                    scheduler.kill()
+            if received and not stopping:
+                stopping = True
+                display.say("ending: what runs saves first; Ctrl-C again ends it at once")
+                scheduler.stop()
+            if any(
+                number == signal.SIGINT and at > received[0][1] + _SAME_REQUEST_SECONDS
+                for number, at in received
+            ):
+                scheduler.kill()
             time.sleep(_LOOK_SECONDS)
     if received:
-        raise Interrupted(scheduler.jobs, received[0])
+        raise Interrupted(scheduler.jobs, received[0][0])
     return scheduler.jobs
 
 
 @contextmanager
-def _signals(received: list[int]) -> Iterator[None]:
-    """Take note of signals that ask to end."""
+def _leaving_nothing(scheduler: Scheduler) -> Iterator[None]:
+    """Where something fails here, end what runs before the error goes on."""
+    try:
+        yield
+    except BaseException:
+        scheduler.stop()
+        end = time.monotonic() + _SAVING_SECONDS
+        while scheduler.running and time.monotonic() < end:
+            time.sleep(_LOOK_SECONDS)
+        scheduler.kill()
+        raise
+
+
+@contextmanager
+def _signals(received: list[tuple[int, float]]) -> Iterator[None]:
+    """Take note of signals that ask to end, and of when they came."""
 
     def take(number: int, frame: Any) -> None:
-        received.append(number)
+        received.append((number, time.monotonic()))
 
-    before = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
+    asked = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        asked.append(signal.SIGHUP)
+    before = {number: signal.signal(number, take) for number in asked}
     try:
         yield
     finally:

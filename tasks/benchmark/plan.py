@@ -51,6 +51,7 @@ class Entry:
         toy_data: Generated set that it runs on.
         pretrained: Model of the plan whose runs give the weights of the backbone.
         minutes: How long a run takes, about.
+        without: Rows that are not taken.
     """
 
     task: str
@@ -65,6 +66,7 @@ class Entry:
     toy_data: str | None = None
     pretrained: str | None = None
     minutes: float | None = None
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Plan:
     """What a plan file says.
 
     Attributes:
-        name: Stem of the file.
+        path: The file.
         entries: In the order of the file.
         seeds: Every run is done with each.
         retries: How often a run that has failed is tried again.
@@ -80,12 +82,17 @@ class Plan:
         iterations: Length of every training; None for what the configs say.
     """
 
-    name: str
+    path: Path
     entries: tuple[Entry, ...]
     seeds: tuple[int, ...] = (0,)
     retries: int = 1
     data: Mapping[str, str] = field(default_factory=dict)
     iterations: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What runs are recorded under."""
+        return self.path.stem
 
 
 _PLAN_KEYS = {
@@ -94,7 +101,7 @@ _PLAN_KEYS = {
 }
 _ENTRY_KEYS = {
     *("model", "config", "rows", "norms", "batch_settings", "processes", "options"),
-    *("norm_options", "toy_data", "pretrained", "minutes"),
+    *("norm_options", "toy_data", "pretrained", "minutes", "without"),
 }
 
 
@@ -144,8 +151,8 @@ def read_plan(
         raise PlanError(path, [f"holds {type(content).__name__}, not keys with values"])
     given = {"norms": norms and list(norms), "seeds": seeds and list(seeds)}
     given = {k: v for k, v in {**given, "iterations": iterations}.items() if v is not None}
-    reader = _Reader({**content, **given}, own_norms=norms is None)
-    plan = reader.plan(path.stem)
+    reader = _Reader({**content, **given}, norms is None, iterations is None)
+    plan = reader.plan(path)
     if reader.problems:
         raise PlanError(path, reader.problems)
     return plan
@@ -154,12 +161,13 @@ def read_plan(
 class _Reader:
     """Reads a plan's content, and notes every problem with its place."""
 
-    def __init__(self, content: dict[str, Any], own_norms: bool) -> None:
+    def __init__(self, content: dict[str, Any], own_norms: bool, own_length: bool) -> None:
         self.problems: list[str] = []
         self._content = content
         self._own_norms = own_norms
+        self._own_length = own_length
 
-    def plan(self, name: str) -> Plan:
+    def plan(self, path: Path) -> Plan:
         content = self._content
         self._unknown(content, _PLAN_KEYS, "the plan")
         tasks = self._mapping(content, "tasks", "the plan")
@@ -180,7 +188,7 @@ class _Reader:
                 else:
                     self.problems.append(f"{where} is {model!r}; it must have keys with values")
         return Plan(
-            name=name,
+            path=path,
             entries=tuple(entries),
             seeds=tuple(self._list(content, "seeds", int, "the plan") or (0,)),
             retries=self._number(content, "retries", "the plan", 1, least=0),
@@ -229,13 +237,18 @@ class _Reader:
                 entry, "processes", where, self._number(self._content, "processes", "the plan", 1)
             ),
             options={
-                **self._mapping(self._content, "options", "the plan"),
-                **self._mapping(entry, "options", where),
+                **_flat(self._mapping(self._content, "options", "the plan")),
+                **_flat(self._mapping(entry, "options", where)),
             },
-            norm_options=norm_options,
+            norm_options={
+                norm: _flat(options)
+                for norm, options in norm_options.items()
+                if isinstance(options, dict)
+            },
             toy_data=toy,
             pretrained=entry.get("pretrained"),
-            minutes=minutes,
+            minutes=minutes if self._own_length else None,
+            without=tuple(self._list(entry, "without", str, where)),
         )
 
     def _norms(self, entry: dict[str, Any], where: str, needed: bool) -> tuple[str, ...]:
@@ -275,6 +288,7 @@ class _Reader:
         value = mapping.get(key)
         if value is None:
             return []
+        value = [value] if isinstance(value, kind) else value
         if not isinstance(value, list) or not all(type(item) is kind for item in value):
             self._note(f"{where}: {key} is {value!r}; it must be a list of {kind.__name__}")
             return []
@@ -299,6 +313,16 @@ class _Reader:
 
 def _not_one_of(name: Any, known: Collection[str]) -> str:
     """What is said of an unknown name."""
-    close = difflib.get_close_matches(str(name), known, n=1)
-    hint = f"did you mean {close[0]!r}? Known" if close else "known"
+    by_lower = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1)
+    hint = f"did you mean {by_lower[close[0]]!r}? Known" if close else "known"
     return f"{name!r} is unknown; {hint}: {', '.join(known)}"
+
+
+def _flat(options: Mapping[Any, Any], path: str = "") -> dict[str, Any]:
+    """Options with dotted keys, of ones that hold others or have dotted keys already."""
+    found: dict[str, Any] = {}
+    for key, value in options.items():
+        place = f"{path}.{key}" if path else str(key)
+        found |= _flat(value, place) if isinstance(value, dict) else {place: value}
+    return found

@@ -12,7 +12,7 @@ from typing import Any
 
 from normlib.checkpoint.saving import replacing
 
-from .run import Run
+from .run import OPTIONS, Run
 
 RECORD = "benchmark.json"
 _FORMAT = 1
@@ -86,7 +86,7 @@ def state_of(run: Run) -> State:
     if not run.work_dir.exists() or not any(run.work_dir.iterdir()):
         return State.NEW
     record = read_record(run.work_dir)
-    if record is None or record.command != run.command:
+    if record is None or _parts(record.command) != _parts(run.command):
         return State.OTHER
     return State.DONE if is_complete(read_metrics(run.work_dir)) else State.BEGUN
 
@@ -104,6 +104,12 @@ def foreign_folders(runs: Sequence[Run]) -> list[str]:
                 f"{_difference(record.command, run.command)}"
             )
     return [f"{problem}; give another --out, or remove it" for problem in problems]
+
+
+def _parts(command: Sequence[str]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """A command and its options, whose order says nothing."""
+    place = command.index(OPTIONS) if OPTIONS in command else len(command)
+    return tuple(command[:place]), frozenset(command[place:])
 
 
 def _difference(before: Sequence[str], now: Sequence[str]) -> str:

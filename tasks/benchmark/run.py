@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# Beside the checkpoints of a finished run: the last of them under a name that is known before.
-WEIGHTS = "weights.pth"
+# Before the config keys and values of a command.
+OPTIONS = "--cfg-options"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class Run:
         """The command line that a user would type for it, in the project's root."""
         return [
             *("tools/dist_train.sh", self.config, str(self.processes)),
-            *("--work-dir", str(self.work_dir), "--resume", "--cfg-options"),
+            *("--work-dir", str(self.work_dir), "--resume", OPTIONS),
             *(f"{key}={_written(value)}" for key, value in self.options.items()),
         ]
 

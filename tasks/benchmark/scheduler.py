@@ -10,6 +10,7 @@ from .devices import Devices
 from .record import Attempt, State, is_complete, read_metrics, read_record, state_of, write_record
 from .run import Run
 from .training import MENDABLE, STOPPED, Training
+from .weights import name_weights
 
 Start = Callable[[Run, Sequence[str], Mapping[str, str]], Training]
 
@@ -102,6 +103,11 @@ class Scheduler:
             for job in self.jobs
         )
 
+    @property
+    def running(self) -> bool:
+        """Whether any process of a training is left."""
+        return any(job.training is not None and job.training.poll() is None for job in self.jobs)
+
     def stop(self) -> None:
         """Start nothing more, and ask what runs to save and end."""
         self._stopping = True
@@ -120,6 +126,7 @@ class Scheduler:
         record = read_record(run.work_dir)
         job = Job(run, attempts=record.attempts if record else [])
         if state_of(run) is State.DONE:
+            name_weights(run.work_dir)
             job.status, job.note = Status.DONE, "was done before"
         return job
 
@@ -158,12 +165,11 @@ class Scheduler:
         return True
 
     def _judge(self, job: Job, attempt: Attempt) -> tuple[Status, str]:
-        if attempt.exit_code == 0:
-            if is_complete(read_metrics(job.run.work_dir)):
-                return Status.DONE, ""
-            why = "ended without metrics.json of its last iteration"
-        else:
-            why = f"exit code {attempt.exit_code}"
+        code = attempt.exit_code
+        if is_complete(read_metrics(job.run.work_dir)):
+            name_weights(job.run.work_dir)
+            return Status.DONE, f"exit code {code} after its end" if code else ""
+        why = f"exit code {code}" if code else "ended without metrics.json of its last iteration"
         if self._stopping:
             return Status.INTERRUPTED, "goes on from its last checkpoint"
         if attempt.exit_code == MENDABLE:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ from submitit.helpers import DelayedSubmission
 from .record import Attempt, State, is_complete, read_metrics, read_record, state_of, write_record
 from .run import Run
 from .training import MENDABLE, Training
+from .weights import name_weights
 
 _LOOK_SECONDS = 1.0
 
@@ -72,14 +75,16 @@ class RunJob:
             Its title.
 
         Raises:
-            RuntimeError: It failed; its output is named.
+            RuntimeError: It failed, its output is named; or a run that it needs has not been done.
         """
-        if state_of(self.run) is State.DONE:
-            return self.run.title
+        for need in self.run.needs:
+            if state_of(need) is not State.DONE:
+                raise RuntimeError(f"{self.run.title} needs {need.title}, which is not done")
         failures = 0
         while True:
-            code = self._attempt()
-            if code == 0 and is_complete(read_metrics(self.run.work_dir)):
+            code = 0 if state_of(self.run) is State.DONE else self._attempt()
+            if is_complete(read_metrics(self.run.work_dir)):
+                name_weights(self.run.work_dir)
                 return self.run.title
             failures += 1
             if code == MENDABLE or failures > self.retries:
@@ -122,7 +127,7 @@ def submit(
     """Submit all runs that are not done.
 
     Runs that take as many GPUs, and need nothing or runs of one level below, are one array. An
-    array starts when those that its runs need have ended well.
+    array starts when those that its runs need have ended; what then lacks its weights says so.
 
     Args:
         runs: Each after those that it needs.
@@ -137,6 +142,7 @@ def submit(
     Raises:
         RuntimeError: There is no Slurm here, or it refuses.
     """
+    _refuse_to_repeat(_job_name(plan, folder))
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     waves: dict[tuple[int, int], list[Run]] = {}
     for run in runs:
@@ -169,10 +175,11 @@ def _executor(
 ) -> submitit.SlurmExecutor:
     extra = dict(options.extra)
     if needed:
-        extra["dependency"] = f"afterok:{':'.join(needed)}"
+        own = [str(extra["dependency"])] if "dependency" in extra else []
+        extra["dependency"] = ",".join([*own, f"afterany:{':'.join(needed)}"])
     executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=100)
     executor.update_parameters(
-        job_name=f"benchmark-{plan}",
+        job_name=_job_name(plan, folder),
         partition=options.partition,
         time=options.minutes,
         nodes=1,
@@ -185,3 +192,22 @@ def _executor(
         additional_parameters=extra,
     )
     return executor
+
+
+def _job_name(plan: str, folder: Path) -> str:
+    """One name for the jobs of a plan and a folder."""
+    return f"benchmark-{plan}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+
+
+def _refuse_to_repeat(name: str) -> None:
+    """Two jobs must not write to one work directory."""
+    try:
+        command = ["squeue", "--noheader", "--me", "--name", name, "--format", "%i"]
+        queued = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    except (OSError, subprocess.CalledProcessError):
+        return
+    if queued:
+        raise RuntimeError(
+            f"jobs of this plan are queued or run: {', '.join(queued)}; wait for them, or end them "
+            f"with scancel --name {name}"
+        )

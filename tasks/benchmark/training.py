@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,12 +14,13 @@ from pathlib import Path
 
 from .plan import ROOT
 from .record import Attempt
-from .run import WEIGHTS, Run
+from .run import Run
 
 # What tools/train.py ends with where its user has to mend something, and where it was asked to end.
 MENDABLE = 2
 STOPPED = 75
 OUTPUT = "output.txt"
+_TAIL_BYTES = 8192
 _ITERATION = re.compile(r"Iter\(train\)\s*\[\s*(\d+)/(\d+)\]")
 _EPOCH = re.compile(r"Epoch\(train\)\s*\[(\d+)\]\[\s*(\d+)/(\d+)\]")
 _ETA = re.compile(r"\beta: ((?:\d+ days?, )?[\d:]+)")
@@ -39,63 +39,58 @@ class Training:
 
     Attributes:
         run: The run.
-        progress: A word on how far it is.
     """
 
     def __init__(self, run: Run, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.run = run
-        self.progress = "starting"
         self._started = time.time()
         self._clock = time.monotonic()
+        self._stopping = False
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        self._process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,  # Ctrl-C is for this process to hand on
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        with (run.work_dir / OUTPUT).open("ab") as output:
+            self._begin = output.tell()
+            self._process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for this process to hand on
+            )
 
     def poll(self) -> Attempt | None:
         """How it went; None while it goes on."""
         code = self._process.poll()
         if code is None:
             return None
-        self._reader.join(timeout=10)
         started = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(self._started))
-        if code == 0:
-            _name_weights(self.run.work_dir)
-        return Attempt(started, round(time.monotonic() - self._clock, 1), code)
+        return Attempt(started, round(self.seconds, 1), code)
 
     @property
     def seconds(self) -> float:
         """Since the start."""
         return time.monotonic() - self._clock
 
+    @property
+    def progress(self) -> str:
+        """A word on how far it is."""
+        if self._stopping:
+            return "saving"
+        lines = reversed(_tail(self.run.work_dir, self._begin).splitlines())
+        return next((words for line in lines if (words := progress_of(line))), "starting")
+
     def stop(self) -> None:
         """Ask it to save and end."""
-        self.progress = "saving"
+        self._stopping = True
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End all its processes at once."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        with (self.run.work_dir / OUTPUT).open("a") as file:
-            for line in self._process.stdout:
-                file.write(line)
-                file.flush()
-                self.progress = progress_of(line) or self.progress
+        """End all its processes at once, those in sessions of their own too."""
+        for pid in [*_descendants(self._process.pid), self._process.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def progress_of(line: str) -> str | None:
@@ -115,19 +110,27 @@ def progress_of(line: str) -> str | None:
 
 def last_words(work_dir: Path, count: int = 12) -> str:
     """The last lines that a run printed."""
+    return "\n".join(_tail(work_dir).splitlines()[-count:])
+
+
+def _tail(work_dir: Path, begin: int = 0) -> str:
     try:
-        lines = (work_dir / OUTPUT).read_text(errors="replace").splitlines()
+        with (work_dir / OUTPUT).open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(begin, end - _TAIL_BYTES))
+            return file.read().decode(errors="replace")
     except OSError:
         return ""
-    return "\n".join(lines[-count:])
 
 
-def _name_weights(work_dir: Path) -> None:
-    """Give the last checkpoint a name that does not depend on the number of epochs."""
-    pointer = work_dir / "last_checkpoint"
-    if not pointer.is_file():
-        return
-    scratch = work_dir / f".{WEIGHTS}"
-    scratch.unlink(missing_ok=True)
-    scratch.symlink_to(Path(pointer.read_text().strip()).name)
-    scratch.replace(work_dir / WEIGHTS)
+def _descendants(pid: int) -> list[int]:
+    """The processes that a process, and those that it has started, have started."""
+    parents: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError, ValueError):
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            parents.setdefault(parent, []).append(int(folder.name))
+    found = [pid]
+    for one in found:
+        found += parents.get(one, [])
+    return found[1:]

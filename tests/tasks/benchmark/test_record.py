@@ -29,6 +29,11 @@ def test_a_run_with_other_settings_is_named(tmp_path):
     assert "give another --out, or remove it" in line
 
 
+def test_the_order_of_options_says_nothing(tmp_path):
+    write_record(make_run(tmp_path, options={"k": 1, "l": 2}), "mine", [])
+    assert state_of(make_run(tmp_path, options={"l": 2, "k": 1})) is State.BEGUN
+
+
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"command": 3}'])
 def test_folders_of_others(tmp_path, content):
     run = make_run(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -46,6 +47,25 @@ def test_what_is_not_at_its_end_goes_on(tmp_path, done):
     write_metrics(run.work_dir, *done)
     finish(Scheduler([run], "mine", Devices(), start=script))
     assert script.started == ["a"]
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_what_has_reached_its_end_is_done_and_gives_its_weights(tmp_path, code):
+    """Whatever its processes end with after that, and also where nobody saw them end."""
+    run = make_run(tmp_path)
+
+    def start(run, command, environment):
+        write_metrics(run.work_dir)
+        (run.work_dir / "epoch_2.pth").touch()
+        (run.work_dir / "last_checkpoint").write_text("/elsewhere/epoch_2.pth")
+        return Script({"a": [code]}, writes=False)(run, command, environment)
+
+    assert finish(Scheduler([run], "mine", Devices(), start=start)) == {"a": Status.DONE}
+    weights = run.work_dir / "weights.pth"
+    assert os.readlink(weights) == "epoch_2.pth"
+    weights.unlink()
+    assert finish(Scheduler([run], "mine", Devices(), start=start)) == {"a": Status.DONE}
+    assert weights.is_file()
 
 
 class TestFailures:
@@ -111,6 +131,13 @@ class TestSideBySide:
         assert script.started == ["a", "c", "b"]
 
 
+def test_gpus_are_those_that_this_process_sees(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-5e,7")
+    script = Script()
+    finish(Scheduler([make_run(tmp_path, processes=2)], "mine", Devices([1, 2]), start=script))
+    assert script.environments == [{"CUDA_VISIBLE_DEVICES": "GPU-5e,7"}]
+
+
 class TestStopping:
     def test_saves_what_runs_and_starts_nothing_more(self, tmp_path):
         runs, script = [make_run(tmp_path, name) for name in "ab"], Script(looks=50)
@@ -132,7 +159,7 @@ class TestStopping:
 
 @pytest.mark.parametrize(
     ("gpus", "jobs", "words"),
-    [([3], 1, "--gpus names 3; this machine has 0"), (None, 0, "--jobs is 0")],
+    [([3], 1, "--gpus names 3; .* here: none"), (None, 0, "--jobs is 0")],
 )
 def test_places_that_are_not_there(gpus, jobs, words, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)

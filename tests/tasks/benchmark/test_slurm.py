@@ -64,8 +64,28 @@ def test_arrays_wait_for_those_that_they_need(cluster, tmp_path):
         assert words in scripts["100"], words
     assert "dependency" not in scripts["100"] + scripts["101"]
     assert "--gpus-per-node=8" in scripts["101"]
-    assert "--dependency=afterok:100" in scripts["102"]
+    assert "--dependency=afterany:100" in scripts["102"]
     assert (tmp_path / "slurm").stat().st_mode & 0o077 == 0, "pickles are for nobody else"
+
+
+def test_further_options(cluster, tmp_path):
+    first = script_run(tmp_path, "true")
+    extra = {"dependency": "afterok:7", "exclusive": True}
+    runs = [first, script_run(tmp_path, "true", "b", needs=[first])]
+    submit(runs, "mine", tmp_path / "slurm", SlurmOptions("gpu", extra=extra))
+    assert "--dependency=afterok:7,afterany:100" in cluster()["101"]
+    assert "#SBATCH --exclusive\n" in cluster()["101"]
+
+
+def test_what_is_queued_is_not_submitted_again(cluster, tmp_path):
+    squeue = tmp_path / "bin/squeue"
+    squeue.write_text("#!/bin/bash\necho 100_1\n")
+    squeue.chmod(0o755)
+    with pytest.raises(
+        RuntimeError, match=r"queued or run: 100_1; .*scancel --name benchmark-mine"
+    ):
+        submit([script_run(tmp_path, "true")], "mine", tmp_path / "slurm", SlurmOptions("gpu"))
+    assert cluster() == {}
 
 
 def test_a_task_of_an_array_does_its_run(cluster, tmp_path):
@@ -97,6 +117,11 @@ def test_without_slurm(tmp_path, monkeypatch):
 
 
 class TestJob:
+    def test_says_what_it_lacks(self, tmp_path):
+        need = script_run(tmp_path, "exit 1", "b")
+        with pytest.raises(RuntimeError, match="a, SN, seed 0 needs b, SN, seed 0, which is not"):
+            RunJob(script_run(tmp_path, "true", needs=[need]), "mine", retries=2)()
+
     def test_tries_again(self, tmp_path):
         run = script_run(tmp_path, f"[ -f begun ] || {{ touch begun; exit 1; }}; {METRICS}")
         RunJob(run, "mine", retries=1)()

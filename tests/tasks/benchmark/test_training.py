@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -45,19 +44,6 @@ def test_output_and_exit_code_are_kept(start, tmp_path):
     assert last_words(tmp_path / "a", 1) == "two"
 
 
-def test_the_last_checkpoint_gets_a_name_that_is_known_before(start, tmp_path):
-    work_dir = tmp_path / "a"
-    for name in ("epoch_1.pth", "epoch_2.pth"):
-        script = f"cd {work_dir}; echo {name} > {name}; echo /elsewhere/{name} > last_checkpoint"
-        wait(start(script))
-        assert (work_dir / "weights.pth").read_text().strip() == name
-
-
-def test_a_run_that_fails_names_no_weights(start, tmp_path):
-    wait(start(f"echo x > {tmp_path}/a/last_checkpoint; exit 1"))
-    assert not os.path.lexists(tmp_path / "a" / "weights.pth")
-
-
 def test_stopping_lets_it_save(start):
     training = start("trap 'echo saved; exit 75' TERM; echo ready; while :; do sleep 0.05; done")
     while "ready" not in last_words(training.run.work_dir):
@@ -68,7 +54,9 @@ def test_stopping_lets_it_save(start):
 
 
 def test_killing_ends_its_children_too(start, tmp_path):
-    training = start(f"trap '' TERM; sleep 100 & echo $! > {tmp_path}/child; wait")
+    # In a session of its own, as torchrun starts its workers.
+    child_of = f"setsid sleep 100 & echo $! > {tmp_path}/child"
+    training = start(f"trap '' TERM; (trap '' TERM; {child_of}; wait) & wait")
     child = tmp_path / "child"
     while not child.exists() or not child.read_text().strip():
         time.sleep(0.02)
@@ -79,6 +67,15 @@ def test_killing_ends_its_children_too(start, tmp_path):
     while status.exists() and "zombie" not in status.read_text():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_progress_is_that_of_this_start(start):
+    wait(start("echo 'Iter(train) [ 8/9]  loss: 1.0'"))
+    training = start("sleep 0.5; echo 'Iter(train) [ 2/9]  loss: 3.0'; echo other; sleep 100")
+    assert training.progress == "starting"
+    while training.progress == "starting":
+        time.sleep(0.02)
+    assert training.progress == "iteration 2 of 9, loss 3.0"
 
 
 @pytest.mark.parametrize(
