@@ -175,19 +175,31 @@ def naming_dead_workers() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, OSError, EOFError) as error:
-        told = _DEAD.search(str(error))
-        if told is None and not _is_broken_connection(error):
+        try:
+            named = _name(error)
+        except RuntimeError as again:
+            # Torch raises, wherever the process is, when it is told that a worker has gone.
+            named = _name(again)
+        if named is None:
             raise
-        pids = [int(pid) for pid in told[1].split(",")] if told else _gone()
-        held = [
-            f"process {pid} held {sample}"
-            for pid in pids
-            for loader in _loaders
-            if (sample := loader.held_by(pid)) is not None
-        ]
-        how = told[2] if told else "has gone while its batch was received"
-        what = "".join(f": {one}" for one in ["; ".join(held)] if one)
-        raise TrainingError(f"a DataLoader worker {how}{what}. {_ADVICE}") from error
+        raise named from error
+
+
+def _name(error: Exception) -> TrainingError | None:
+    """What an error says of a worker that has gone; None where it is about something else."""
+    told = _DEAD.search(str(error))
+    if told is None and not _is_broken_connection(error):
+        return None
+    pids = [int(pid) for pid in told[1].split(",")] if told else _gone()
+    held = [
+        f"process {pid} held {sample}"
+        for pid in pids
+        for loader in _loaders
+        if (sample := loader.held_by(pid)) is not None
+    ]
+    how = told[2] if told else "has gone while its batch was received"
+    what = "".join(f": {one}" for one in ["; ".join(held)] if one)
+    return TrainingError(f"a DataLoader worker {how}{what}. {_ADVICE}")
 
 
 def _is_broken_connection(error: Exception) -> bool:

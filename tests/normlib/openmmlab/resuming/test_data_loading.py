@@ -14,6 +14,7 @@ from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset
 
 from normlib.openmmlab.errors import TrainingError
+from normlib.openmmlab.resuming import data_loading as module
 from normlib.openmmlab.resuming.data_loading import CheckedLoader, naming_dead_workers
 
 
@@ -148,6 +149,23 @@ class TestDeadWorkers:
             naming_dead_workers(),
         ):
             list(loader(num_workers=1))
+
+    def test_that_are_told_of_while_an_error_is_looked_at(self, monkeypatch):
+        """Torch's handler of SIGCHLD raises wherever the process is."""
+        told, tell = [], module.traceback.extract_tb
+
+        def interrupted(trace):
+            if not told:
+                told.append(True)
+                raise RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. ")
+            return tell(trace)
+
+        monkeypatch.setattr(module.traceback, "extract_tb", interrupted)
+        with (
+            pytest.raises(TrainingError, match=r"a DataLoader worker is killed by signal: Killed"),
+            naming_dead_workers(),
+        ):
+            raise ConnectionResetError(104, "Connection reset by peer")
 
     def test_files_that_are_missing_are_no_workers(self):
         def miss():
