@@ -7,6 +7,7 @@ record.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ _RECORDS = (
     ("#CC79A7", "^", "-."),
     ("#7F7F7F", "D", ":"),
 )
+# Of a line of text in a picture.
+_MOST_CHARACTERS = 90
 
 
 def part_averages(records: Mapping[str, RatioRecord]) -> Figure:
@@ -173,23 +176,27 @@ def comparison(one: RatioRecord, other: RatioRecord, names: tuple[str, str]) -> 
             _stack(panel, np.minimum(differences, 0))
             panel.use_sticky_edges = False
             panel.axhline(0, color=INK, linewidth=0.8)
-            panel.set_ylabel(f"ratio of {statistics}s:\n{names[1]} − {names[0]}")
+            panel.set_ylabel(f"difference of {statistics}s")
             panel.grid(axis="y")
             panel.set_axisbelow(True)
         put_axis(axes[:, 0], shown, shown, "depth")
         alone = zip(names, (matching.only_one, matching.only_other), strict=True)
         notes = [f"only in {name} ({len(layers)})" for name, layers in alone if layers]
         if notes:
-            axes[1, 0].set_xlabel(
-                f"layer, from input to output; not drawn, since {', '.join(notes)}"
-            )
+            left_out = f"layer, from input to output; not drawn, since {', '.join(notes)}"
+            axes[1, 0].set_xlabel(_in_lines(left_out))
         put_legend(figure)
+        figure.legends[0].set_title(_in_lines(f"{names[1]} − {names[0]}"))
     return figure
 
 
 def _check_any(records: Mapping[str, RatioRecord]) -> None:
     if not records:
         raise RatioRecordError("there is no record of ratios to draw")
+
+
+def _in_lines(text: str) -> str:
+    return textwrap.fill(text, _MOST_CHARACTERS, break_on_hyphens=False)
 
 
 def _stack(panel: Any, heights: NDArray[np.float32]) -> None:

@@ -38,6 +38,7 @@ from normlib.openmmlab.resuming.run_state import (
     put_rank_buffers,
 )
 from normlib.openmmlab.resuming.writing import state_of, write_whole
+from normlib.openmmlab.work_dir_lock import locked
 from normlib.openmmlab.wrappers import bare_model
 
 # What of mmengine is replaced by the one of ours that a run can be resumed from exactly.
@@ -108,18 +109,20 @@ class CheckedRunner(Runner):
 
         Raises:
             CheckpointError: It cannot be gone on from.
+            ConfigError: Another training writes to the work directory.
             TrainingError: A worker of a dataloader has died.
         """
-        path = choose(self.work_dir, self._resume, self._load_from, self.logger)
-        self._resume = path is not None
-        if path is not None:
-            self._load_from = path
-            self._adopt_seed(path)
-        with naming_dead_workers():
-            try:
-                model: nn.Module = super().train()
-            finally:
-                self._let_go()
+        with locked(self.work_dir, self.logger):
+            path = choose(self.work_dir, self._resume, self._load_from, self.logger)
+            self._resume = path is not None
+            if path is not None:
+                self._load_from = path
+                self._adopt_seed(path)
+            with naming_dead_workers():
+                try:
+                    model: nn.Module = super().train()
+                finally:
+                    self._let_go()
         return model
 
     def _let_go(self) -> None:

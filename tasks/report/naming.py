@@ -33,7 +33,11 @@ def task_of(config: str | None, metrics: Mapping[str, Any], named: str | None) -
     for folder, below in itertools.pairwise(parts):
         if folder == "configs" and below in TASK_METRICS:
             return below
-    fitting = [task for task, known in TASK_METRICS.items() if any(m.key in metrics for m in known)]
+    fitting = [
+        task
+        for task, known in TASK_METRICS.items()
+        if any(metric.value(metrics) is not None for metric in known)
+    ]
     return fitting[0] if len(fitting) == 1 else None
 
 

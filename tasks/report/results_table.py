@@ -10,7 +10,7 @@ from tasks.report.naming import distinct
 from tasks.report.paired import best_norm
 from tasks.report.published import Standing
 from tasks.report.records import Record
-from tasks.report.runs import Group, Row, describe
+from tasks.report.runs import Group, Row
 from tasks.task_metrics import SAMPLES, TaskMetric
 
 GENERATED = "generated data"
@@ -54,7 +54,7 @@ def results_table(
     for group in groups:
         best = {metric: _best(group, metric) for metric in metrics}
         for row in group.rows:
-            cells = [Cell(group.model, detail=describe(row.first)), Cell(row.norm)]
+            cells = [Cell(group.model, detail=row.description), Cell(row.norm)]
             for metric in metrics:
                 cells.append(_measured(row, metric, best[metric] is row))
                 if metric in published:

@@ -16,9 +16,15 @@ _OF_WEIGHTS = ".init_cfg."
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """Runs that differ in their seed alone."""
+    """Runs that differ in their seed alone.
+
+    Attributes:
+        records: The runs.
+        common: Options that the rows of all groups have.
+    """
 
     records: tuple[Record, ...]
+    common: tuple[str, ...]
 
     @property
     def first(self) -> Record:
@@ -29,6 +35,11 @@ class Row:
     def norm(self) -> str:
         """Label of the norm."""
         return self.first.norm
+
+    @property
+    def description(self) -> str:
+        """The name of the config, with the options that change the training of these runs."""
+        return _describe(self.first, self.common)
 
     def by_seed(self, metric: TaskMetric) -> dict[int, float]:
         """The figures of the runs that have one, by seed."""
@@ -70,13 +81,24 @@ class Group:
         rows = [row for row in self.rows if row.first.complete]
         norms = [row.norm for row in rows]
         return {
-            row.norm if norms.count(row.norm) == 1 else f"{row.norm}, {describe(row.first)}": row
+            row.norm if norms.count(row.norm) == 1 else f"{row.norm}, {row.description}": row
             for row in rows
         }
 
 
-def group_runs(records: Sequence[Record]) -> list[Group]:
-    """The groups of one task, by model and setting."""
+def common_options(records: Sequence[Record]) -> tuple[str, ...]:
+    """The options that change the training of all runs alike, apart from those of their norms."""
+    first, *others = (_shared_changes(record) for record in records)
+    return tuple(option for option in first if all(option in options for options in others))
+
+
+def group_runs(records: Sequence[Record], common: tuple[str, ...]) -> list[Group]:
+    """The groups of one task, by model and setting.
+
+    Args:
+        records: Its runs.
+        common: Options that all of them have, which tell no group and no row from another.
+    """
     rows: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
         key = (
@@ -88,20 +110,21 @@ def group_runs(records: Sequence[Record]) -> list[Group]:
     groups: dict[tuple[object, ...], list[Row]] = {}
     for members in rows.values():
         ordered = sorted(members, key=lambda r: (r.seed is None, r.seed or 0, r.where))
-        groups.setdefault(_setting(ordered[0]), []).append(Row(tuple(ordered)))
+        groups.setdefault(_setting(ordered[0]), []).append(Row(tuple(ordered), common))
     titles = {key: _title(rows) for key, rows in groups.items()}
     found = [
-        Group(titles[key], _words(rows[0].first), tuple(sorted(rows, key=_row_rank)))
+        Group(titles[key], _words(rows[0].first, common), tuple(sorted(rows, key=_row_rank)))
         for key, rows in groups.items()
     ]
     return sorted(found, key=lambda group: (group.model, group.setting))
 
 
-def describe(record: Record) -> str:
-    """The name of a run's config, with the options that change the training."""
+def _describe(record: Record, common: Sequence[str]) -> str:
     stem = (record.config or "no config").rpartition("/")[2].removesuffix(".py")
     told, words = f"norm_cfg.type={record.norm}", [stem]
     for option in changes(record.options):
+        if option in common:
+            continue
         key, _, value = option.partition("=")
         if _OF_WEIGHTS not in key:
             words += [option] if option != told else []
@@ -134,12 +157,13 @@ def _title(rows: Sequence[Row]) -> str:
     return named[0] if named else family(rows[0].first.config or "")
 
 
-def _words(record: Record) -> str:
+def _words(record: Record, common: Sequence[str]) -> str:
     words = [f"{record.ranks} × {record.batch_size}"] if record.batch_size is not None else []
-    words += [option for option in _shared_changes(record) if not option.startswith("batch_")]
+    told = [option for option in _shared_changes(record) if option not in common]
+    words += [option for option in told if not option.startswith("batch_")]
     words += ["evaluation only"] if record.iterations is None else []
     return ", ".join(words)
 
 
 def _row_rank(row: Row) -> tuple[object, ...]:
-    return (norm_rank(row.norm), not row.first.complete, describe(row.first), row.first.state)
+    return (norm_rank(row.norm), not row.first.complete, row.description, row.first.state)

@@ -11,7 +11,7 @@ from tasks.report.naming import distinct
 from tasks.report.published import Standing, standing
 from tasks.report.records import Record
 from tasks.report.results_table import results_table
-from tasks.report.runs import Group, Row, group_runs
+from tasks.report.runs import Group, Row, common_options, group_runs
 from tasks.task_metrics import TASK_METRICS, TaskMetric
 
 
@@ -54,7 +54,8 @@ def task_tables(task: str, records: Sequence[Record]) -> TaskTables:
     Raises:
         MetafileError: The project's published figures cannot be read.
     """
-    groups = group_runs(records)
+    common = common_options(records)
+    groups = group_runs(records, common)
     standings = {row: standing(row.first) for group in groups for row in group.rows}
     metrics = [
         metric
@@ -67,12 +68,16 @@ def task_tables(task: str, records: Sequence[Record]) -> TaskTables:
         metrics=tuple(metrics),
         results=results_table(task, groups, metrics, standings),
         differences=differences_table(groups, metrics),
-        notes=tuple(_notes(records, standings)),
+        notes=tuple(_notes(records, common, standings)),
         unpublished=tuple(_unpublished(standings, metrics)),
     )
 
 
-def _notes(records: Sequence[Record], standings: Mapping[Row, Standing]) -> Iterator[str]:
+def _notes(
+    records: Sequence[Record], common: Sequence[str], standings: Mapping[Row, Standing]
+) -> Iterator[str]:
+    if common:
+        yield f"All rows: {' '.join(common)}"
     if len(devices := distinct(record.device for record in records)) > 1:
         yield f"Several devices: {', '.join(devices)}. Times and memory do not compare."
     for name in ("normlib", "torch", "python"):

@@ -8,3 +8,5 @@ coco_data = dict()
 train_dataloader = dict(dataset=dict(type="CheckedCocoDataset"))
 val_dataloader = dict(dataset=dict(type="CheckedCocoDataset"))
 test_dataloader = val_dataloader
+val_evaluator = dict(type="tasks.detection.metrics.CocoMetric")
+test_evaluator = val_evaluator

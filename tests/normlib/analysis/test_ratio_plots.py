@@ -190,8 +190,21 @@ class TestComparison:
         difference = other.means[-1] - one.means[-1, :3]
         drawn = heights(figure.axes[0])
         np.testing.assert_allclose(drawn[:3] + drawn[3:], difference, atol=1e-6)
-        assert "SSN − SN" in figure.axes[0].get_ylabel()
+        assert figure.legends[0].get_title().get_text() == "SSN − SN"
         assert "not drawn, since only in SN (1)" in figure.axes[1].get_xlabel()
+
+    def test_long_names_stay_in_the_picture_and_run_over_nothing(self):
+        names = tuple("_".join([f"arcface_ir18_toy_{norm}_seed0"] * 4) for norm in ("sn", "ssn"))
+        one, other = random_record(seed=1), random_record(LAYERS[:3], seed=2)
+        figure = ratio_plots.comparison(one, other, names)
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        title = legend.get_title().get_text()
+        assert "".join(title.split("\n")) == f"{names[1]} − {names[0]}"
+        boxes = [panel.get_tightbbox() for panel in figure.axes] + [legend.get_window_extent()]
+        assert not any(box.overlaps(other) for box, other in itertools.combinations(boxes, 2))
+        assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
+        assert all(box.y0 >= 0 and box.y1 <= figure.bbox.y1 for box in boxes)
 
     def test_nothing_in_common(self):
         other = random_record([layer("other.norm")], source="b")

@@ -101,6 +101,11 @@ def test_a_run_whose_task_is_open_is_skipped(tmp_path):
     assert "the task cannot be told from the config '/elsewhere/my_net.py'" in line
 
 
+def test_own_sets_of_faces_tell_the_task(tmp_path):
+    write_metrics(tmp_path, run_config="/elsewhere/my_net.py", metrics={"orl/accuracy": 91.0})
+    assert [record.task for record in find_records([tmp_path]).records] == ["face"]
+
+
 def test_of_the_same_run_a_complete_one_counts_else_the_newest(tmp_path):
     for age, (name, changes) in enumerate(
         {"new": {"iterations": 20}, "old": {}, "older": {}}.items()

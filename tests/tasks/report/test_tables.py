@@ -224,6 +224,54 @@ def test_a_benchmark_names_the_model(tmp_path):
     assert found.results.lines[0].cells[0].detail == "faster-rcnn_r18_fpn_toy"
 
 
+def test_options_of_all_rows_are_said_once(tmp_path):
+    common = ["train_cfg._delete_=True", "train_cfg.max_iters=12"]
+    for norm in ("BN", "SN"):
+        for rate in ("0.01", "0.02"):
+            options = [*common, f"norm_cfg.type={norm}", f"optim_wrapper.optimizer.lr={rate}"]
+            write_run(tmp_path / rate, "detection", norm, 0, 25.0, run_options=options)
+    found = tables(tmp_path)
+    assert found.notes == ("All rows: train_cfg._delete_=True train_cfg.max_iters=12",)
+    own = [f"optim_wrapper.optimizer.lr={rate}" for rate in ("0.01", "0.02")]
+    assert [group.name for group in found.groups] == [
+        f"faster-rcnn_r18_fpn_toy, 2 × 2, {option}" for option in own
+    ]
+    assert [line.cells[0].detail for line in found.results.lines] == [
+        f"faster-rcnn_r18_fpn_toy {option}" for option in own for _ in ("BN", "SN")
+    ]
+
+
+def test_options_of_some_rows_stay_with_them(tmp_path):
+    write_run(tmp_path, "detection", "BN", 0, 25.0, run_options=["train_cfg.max_iters=12"])
+    write_run(tmp_path, "detection", "SN", 0, 25.0)
+    found = tables(tmp_path)
+    assert found.notes == ()
+    assert [line.cells[0].detail for line in found.results.lines] == [
+        "faster-rcnn_r18_fpn_toy", "faster-rcnn_r18_fpn_toy train_cfg.max_iters=12",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("metrics", "columns"),
+    [
+        ({"orl/accuracy": 91.0, "orl/accuracy_std": 2.0}, {"accuracy": "91.00"}),
+        ({"orl/accuracy": 91.0, "lab/accuracy": 94.0}, {"accuracy": "92.50"}),
+        (
+            {"orl/accuracy": 91.0, "lab/accuracy": 94.0, "mean/accuracy": 92.5},
+            {"mean accuracy": "92.50"},
+        ),
+        ({"lfw/accuracy": 99.0}, {"LFW accuracy": "99.00"}),
+        ({"orl/accuracy": float("nan")}, {"mean accuracy": "–"}),
+    ],
+)
+def test_accuracy_of_sets_of_faces(tmp_path, metrics, columns):
+    config = "configs/face/toy/arcface_ir18_toy.py"
+    write_run(tmp_path, "face", "SN", 0, 0.0, config, metrics=metrics, evaluated_samples=800)
+    (row,) = rows(tables(tmp_path, "face").results)
+    assert {title: row[title] for title in row if title.endswith("accuracy")} == columns
+    assert row["images evaluated"] == "800"
+
+
 def test_several_devices_and_versions_are_said(tmp_path):
     write_run(tmp_path, "detection", "BN", 0, 25.0)
     versions = {"python": "3.11.7", "torch": "2.12.0", "normlib": "0.3.0"}
