@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 
 from tests.rank_pool import RankPool
+
+
+def pytest_configure() -> None:
+    """Processes of tests listen to signals also where this one, under nohup, does not."""
+    for number, handler in (
+        (signal.SIGHUP, signal.SIG_DFL),
+        (signal.SIGINT, signal.default_int_handler),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
