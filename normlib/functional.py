@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from normlib.ops import registration
 from normlib.ops.registration import BACKENDS, backend
 from normlib.ops.running import Running
 from normlib.ops.settings import NORMALIZERS, Settings
@@ -141,7 +142,7 @@ def sparsestmax(logits: Tensor, radius: float | Tensor) -> Tensor:
     Euclidean projection on the simplex (Martins and Astudillo, arXiv 1602.02068). With three
     logits every result is one-hot from a radius of sqrt(2/3) on, unless the largest are equal: at
     the exact centre of a face the direction is undefined, and the result is that centre, with the
-    gradient of sparsemax.
+    gradient of sparsemax. Second derivatives are refused where the compiled kernel serves.
 
     Args:
         logits: Tensor of shape (*, K).
@@ -156,50 +157,7 @@ def sparsestmax(logits: Tensor, radius: float | Tensor) -> Tensor:
     """
     if not isinstance(radius, Tensor):
         check_radius(radius)
-    logits = logits - logits.detach().amax(-1, keepdim=True)
-    with torch.no_grad():
-        face, final_radius = _final_face(logits, radius)
-    size = face.sum(-1, keepdim=True)
-    offset = face * (logits - (face * logits).sum(-1, keepdim=True) / size)
-    pushed = final_radius > 0
-    distance = offset.square().sum(-1, keepdim=True).where(pushed, 1).sqrt()
-    scale = (final_radius / distance).where(pushed, 1)
-    return (face / size + scale * offset).clamp(min=0)
-
-
-def _final_face(logits: Tensor, radius: float | Tensor) -> tuple[Tensor, Tensor]:
-    """Face of the simplex on which SparsestMax ends, and the radius it is pushed to there.
-
-    Every face on the way spans the largest n logits for some n. With m the size of the sparsemax's
-    support, the squared radius left on a face of size n is r^2 - 1/n + 1/m, and the procedure ends
-    on the largest face on which the point at that radius has no negative entry.
-
-    Args:
-        logits: Shape (*, K), with 0 as the largest entry.
-        radius: The radius at the start.
-
-    Returns:
-        The face as a mask of 0 and 1 of shape (*, K), and the radius of shape (*, 1), 0 where the
-        sparsemax stays as it is.
-    """
-    ordered, order = logits.sort(dim=-1, descending=True)
-    n = torch.arange(1, logits.shape[-1] + 1, device=logits.device, dtype=logits.dtype)
-    # Sums over the n largest; unlike cumsum, they have a deterministic CUDA kernel.
-    prefix = (n <= n.unsqueeze(-1)).to(logits.dtype)
-    total = (ordered.unsqueeze(-2) * prefix).sum(-1)
-    gap = total - n * ordered
-    spread = (ordered.square().unsqueeze(-2) * prefix).sum(-1) - total.square() / n
-    # At least 1 also where a logit is NaN: the result is then NaN, not an index out of range.
-    support = (gap < 1).to(logits.dtype).sum(-1, keepdim=True).clamp(min=1)
-    squared_radius = radius * radius - 1 / n + 1 / support
-    own_spread = spread.gather(-1, support.long() - 1)
-    pushed = (own_spread > 0) & (own_spread < radius * radius)
-    fits = (squared_radius * gap.square() <= spread) & (n <= support)
-    largest = (fits * n).amax(-1, keepdim=True).clamp(min=1).where(pushed, support)
-    face = torch.zeros_like(logits).scatter(-1, order, (n <= largest).to(logits.dtype))
-    final = squared_radius.gather(-1, largest.long() - 1).clamp(min=0).sqrt()
-    off_centre = spread.gather(-1, largest.long() - 1) > 0
-    return face, final * (pushed & off_centre)
+    return registration.sparsestmax(logits, radius)
 
 
 def _settings(

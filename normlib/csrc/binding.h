@@ -1,7 +1,7 @@
 // The operators of PyTorch over the passes of a backend, through PyTorch's stable ABI.
 //
 // A backend is a type with the static functions statistics, apply, forward, backward_reduce,
-// backward_apply and merge of cpu/binding.cpp. The schemas are in normlib/ops/operators.py.
+// backward_apply, merge and sparsestmax of cpu/binding.cpp. The schemas are in normlib/ops/operators.py.
 
 #pragma once
 
@@ -16,6 +16,7 @@
 #include <tuple>
 
 #include "problem.h"
+#include "sparsestmax.h"
 
 namespace normlib {
 
@@ -265,6 +266,23 @@ struct Operators {
     return {out.x, out.residual, out.mean_ratios, out.var_ratios, sums.weight, sums.bias};
   }
 
+  static std::tuple<Tensor, Tensor> sparsestmax(Tensor logits, Tensor radius) {
+    const ScalarType dtype = logits.scalar_type(), radius_dtype = radius.scalar_type();
+    const int64_t count = logits.dim() == 2 ? logits.size(1) : 0;
+    STD_TORCH_CHECK(is_float(dtype) && is_float(radius_dtype) && logits.is_contiguous() &&
+                        count >= 1 && count <= kMostRatios && radius.numel() == 1,
+                    "normlib: sparsestmax: logits must be contiguous, of shape (rows, 1 to ",
+                    kMostRatios, "), the radius one number, and both float32 or float64");
+    const int64_t rows = logits.size(0);
+    const Tensor ratios = empty({rows, count}, dtype, logits);
+    const Tensor jacobian = empty({rows, count, count}, dtype, logits);
+    Backend::sparsestmax({dtype == ScalarType::Double, radius_dtype == ScalarType::Double, rows,
+                          static_cast<int>(count), pointer(logits), pointer(radius),
+                          pointer(ratios), pointer(jacobian)},
+                         logits);
+    return {ratios, jacobian};
+  }
+
   static void register_all(torch::stable::detail::StableLibrary& m) {
     m.impl("statistics", TORCH_BOX(&statistics));
     m.impl("merge", TORCH_BOX(&merge));
@@ -273,9 +291,14 @@ struct Operators {
     m.impl("backward_apply", TORCH_BOX(&backward_apply));
     m.impl("switch_norm", TORCH_BOX(&forward));
     m.impl("switch_norm_backward", TORCH_BOX(&backward));
+    m.impl("sparsestmax", TORCH_BOX(&sparsestmax));
   }
 
  private:
+  static bool is_float(ScalarType dtype) {
+    return dtype == ScalarType::Float || dtype == ScalarType::Double;
+  }
+
   static Saved new_saved(const Call& call) {
     const int64_t samples = call.problem.samples, channels = call.problem.channels;
     const Tensor channel = call.new_doubles({1 + 2 * channels});

@@ -43,6 +43,6 @@ class _Gradients(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Gradients:
         raise RuntimeError(
-            "switch_norm has first derivatives only; all of them are in the reference backend "
-            "(NORMLIB_BACKEND=reference, or normlib.use_backend('reference'))"
+            "switch_norm and sparsestmax have first derivatives only; all of them are in the "
+            "reference backend (NORMLIB_BACKEND=reference, or normlib.use_backend('reference'))"
         )

@@ -12,7 +12,8 @@ Attributes of the schemas, with A the dtype of accumulation (float32, or float64
 - ``channel`` and ``batch``: float64 (1 + 2 C), number of elements, means and variances of the
   channels on this process, and on all;
 - ``mask``: uint8 (rows, bytes), one bit an element that the ReLU lets through;
-- ``normalizers``: bits 1, 2 and 4 for instance, layer and batch statistics.
+- ``normalizers``: bits 1, 2 and 4 for instance, layer and batch statistics;
+- ``logits`` and ``ratios``: (rows, K), with the ``jacobian`` (rows, K, K) of each row.
 
 Sizes and roles of the others are in ``csrc/problem.h``.
 """
@@ -52,11 +53,12 @@ SCHEMAS = (
     f"switch_norm_backward({_BACKWARD}, {_MIXING}, {_SETTINGS}, bool needs_x, bool needs_residual)"
     " -> (Tensor dx, Tensor dresidual, Tensor dmean_ratios, Tensor dvar_ratios, Tensor dweight,"
     " Tensor dbias)",
+    "sparsestmax(Tensor logits, Tensor radius) -> (Tensor ratios, Tensor jacobian)",
 )
 
-_library = torch.library.Library("normlib", "DEF")
+library = torch.library.Library("normlib", "DEF")
 for _schema in SCHEMAS:
-    _library.define(_schema)
+    library.define(_schema)
 
 
 def is_channels_last(x: Tensor) -> bool:
@@ -89,27 +91,27 @@ def _vector(x: Tensor, *shape: int) -> Tensor:
     return x.new_empty(shape, dtype=accumulation_dtype(x))
 
 
-@torch.library.register_fake("normlib::statistics", lib=_library)
+@torch.library.register_fake("normlib::statistics", lib=library)
 def _(x: Tensor, *_: Any) -> tuple[Tensor, ...]:
     return _statistics_of(x)
 
 
-@torch.library.register_fake("normlib::merge", lib=_library)
+@torch.library.register_fake("normlib::merge", lib=library)
 def _(gathered: Tensor) -> Tensor:
     return gathered.new_empty(gathered.shape[1])
 
 
-@torch.library.register_fake("normlib::apply", lib=_library)
+@torch.library.register_fake("normlib::apply", lib=library)
 def _(x: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
     return _like(x), _mask_of(x, arguments[-1])
 
 
-@torch.library.register_fake("normlib::switch_norm", lib=_library)
+@torch.library.register_fake("normlib::switch_norm", lib=library)
 def _(x: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
     return _like(x), _mask_of(x, arguments[-1]), *_statistics_of(x)
 
 
-@torch.library.register_fake("normlib::backward_reduce", lib=_library)
+@torch.library.register_fake("normlib::backward_reduce", lib=library)
 def _(grad: Tensor, x: Tensor, *_: Any) -> tuple[Tensor, ...]:
     samples, channels = x.shape[:2]
     return (
@@ -121,16 +123,22 @@ def _(grad: Tensor, x: Tensor, *_: Any) -> tuple[Tensor, ...]:
     )
 
 
-@torch.library.register_fake("normlib::backward_apply", lib=_library)
+@torch.library.register_fake("normlib::backward_apply", lib=library)
 def _(grad: Tensor, x: Tensor, mask: Tensor | None, *arguments: Any) -> tuple[Tensor, ...]:
     return _input_gradients(x, arguments[4], *arguments[-2:])
 
 
-@torch.library.register_fake("normlib::switch_norm_backward", lib=_library)
+@torch.library.register_fake("normlib::switch_norm_backward", lib=library)
 def _(grad: Tensor, x: Tensor, mask: Tensor | None, *arguments: Any) -> tuple[Tensor, ...]:
     channels = x.shape[1]
     gradients = _input_gradients(x, arguments[3], *arguments[-2:])
     return *gradients, _vector(x, channels), _vector(x, channels)
+
+
+@torch.library.register_fake("normlib::sparsestmax", lib=library)
+def _(logits: Tensor, radius: Tensor) -> tuple[Tensor, ...]:
+    rows, count = logits.shape
+    return logits.new_empty((rows, count)), logits.new_empty((rows, count, count))
 
 
 def _input_gradients(
@@ -225,4 +233,4 @@ def _with_derivative(*arguments: Any) -> tuple[Tensor, ...]:
     return outputs
 
 
-_library.impl("switch_norm", _with_derivative, "Autograd")
+library.impl("switch_norm", _with_derivative, "Autograd")

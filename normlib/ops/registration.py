@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from normlib.ops import autograd, eager, eager_cpu, native, reference
+from normlib.ops import sparsestmax as sparsest
 from normlib.ops.passes import Passes
 
 Backend = Callable[..., Tensor]
@@ -53,6 +54,17 @@ BACKENDS: dict[str, Backend] = {
     "eager": _eager,
     "native": _native,
 }
+
+
+def sparsestmax(logits: Tensor, radius: float | Tensor) -> Tensor:
+    """As :func:`normlib.functional.sparsestmax`, compiled where the backend in use is."""
+    compiled = (
+        backend().name == "native"
+        and native.serves(logits)
+        and sparsest.fits_native(logits, radius)
+        and not (torch.jit.is_tracing() or _is_transformed())
+    )
+    return (sparsest.native if compiled else sparsest.reference)(logits, radius)
 
 
 # Before anything is traced: torch.compile cannot follow the loading of a library.

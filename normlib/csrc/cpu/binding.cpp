@@ -40,6 +40,7 @@ struct Cpu {
                     const Tensor&) {
     cpu::merge(gathered, processes, channels, batch);
   }
+  static void sparsestmax(const SparsestProblem& p, const Tensor&) { cpu::sparsestmax(p); }
 };
 
 }  // namespace

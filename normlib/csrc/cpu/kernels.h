@@ -3,6 +3,7 @@
 #pragma once
 
 #include "../problem.h"
+#include "../sparsestmax.h"
 
 namespace normlib::cpu {
 
@@ -29,5 +30,8 @@ void forward(const Kernels&, const Problem&, ParallelFor);
 
 // Merges rows of Problem::channel of several processes.
 void merge(const double* gathered, int64_t processes, int64_t channels, double* batch);
+
+// SparsestMax of every row.
+void sparsestmax(const SparsestProblem&);
 
 }  // namespace normlib::cpu

@@ -98,4 +98,8 @@ void merge(const double* gathered, int64_t processes, int64_t channels, double* 
   }
 }
 
+void sparsestmax(const SparsestProblem& p) {
+  for (int64_t row = 0; row < p.rows; ++row) sparsestmax_row(p, row);
+}
+
 }  // namespace normlib::cpu

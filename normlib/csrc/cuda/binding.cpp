@@ -89,6 +89,11 @@ struct Cuda {
     const Launch launch(like);
     check(cuda::merge(gathered, processes, channels, batch, launch.stream()));
   }
+
+  static void sparsestmax(const SparsestProblem& p, const Tensor& like) {
+    const Launch launch(like);
+    check(cuda::sparsestmax(p, launch.stream()));
+  }
 };
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "../problem.h"
+#include "../sparsestmax.h"
 
 namespace normlib::cuda {
 
@@ -51,5 +52,8 @@ const char* backward_apply(const Problem&, const Device&, void* stream);
 // Merges what the processes hold in `channel`, gathered in rows of 1 + 2 C, into `batch`.
 const char* merge(const double* gathered, int64_t processes, int64_t channels, double* batch,
                   void* stream);
+
+// SparsestMax of every row. One launch.
+const char* sparsestmax(const SparsestProblem&, void* stream);
 
 }  // namespace normlib::cuda

@@ -114,6 +114,16 @@ void exercise(const cpu::Kernels& kernels, DataType dtype, Shape shape, bool cha
   cpu::merge(p.channel, 1, shape.channels, batch);
 }
 
+void exercise_sparsestmax() {
+  for (int count = 1; count <= kMostRatios; ++count) {
+    const int64_t rows = 3, size = 8;
+    Buffer logits(rows * count * size, 0), radius(size, 0), ratios(rows * count * size, 0),
+        jacobian(rows * count * count * size, 0);
+    cpu::sparsestmax({true, true, rows, count, logits.get(), radius.get(), ratios.get(),
+                      jacobian.get()});
+  }
+}
+
 }  // namespace
 
 int main(int, char** arguments) {
@@ -134,5 +144,6 @@ int main(int, char** arguments) {
       }
     }
   }
+  exercise_sparsestmax();
   std::printf("%s: %d problems\n", kernels->instruction_set, calls);
 }

@@ -10,6 +10,7 @@ from ctypes import c_bool, c_char_p, c_double, c_int, c_int64, c_size_t, c_uint,
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 HOST = Path(__file__).parent / "host"
@@ -58,6 +59,18 @@ class Problem(ctypes.Structure):
             setattr(self, name, None if tensor is None else tensor.data_ptr())
 
 
+class SparsestProblem(ctypes.Structure):
+    """``normlib::SparsestProblem``."""
+
+    _fields_ = [
+        ("wide", c_bool),
+        ("wide_radius", c_bool),
+        ("rows", c_int64),
+        ("count", c_int),
+        *((name, c_void_p) for name in ("logits", "radius", "ratios", "jacobian")),
+    ]
+
+
 class Device(ctypes.Structure):
     _fields_ = [
         ("multiprocessors", c_int),
@@ -74,7 +87,9 @@ class Kernels:
         self._library.problem_bytes.restype = c_size_t
         self._library.workspace_bytes.restype = c_size_t
         self._library.fits_on_chip.restype = c_bool
+        self._library.sparsest_problem_bytes.restype = c_size_t
         assert self._library.problem_bytes() == ctypes.sizeof(Problem)
+        assert self._library.sparsest_problem_bytes() == ctypes.sizeof(SparsestProblem)
 
     def workspace_bytes(self, problem: Problem, device: Device) -> int:
         return self._library.workspace_bytes(ctypes.byref(problem), ctypes.byref(device))
@@ -96,6 +111,14 @@ class Kernels:
             c_int64(row // 2),
             c_void_p(batch.data_ptr()),
         )
+
+    def sparsestmax(self, logits: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+        rows, count = logits.shape
+        ratios, jacobian = logits.new_empty(rows, count), logits.new_empty(rows, count, count)
+        wide = [tensor.dtype == torch.float64 for tensor in (logits, radius)]
+        pointers = [tensor.data_ptr() for tensor in (logits, radius, ratios, jacobian)]
+        self._call("sparsestmax", ctypes.byref(SparsestProblem(*wide, rows, count, *pointers)))
+        return ratios, jacobian
 
     def reverse(self, value: bool) -> None:
         """Let blocks and threads take turns from the last to the first."""

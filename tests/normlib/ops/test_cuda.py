@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import normlib
-from normlib.functional import switch_norm
+from normlib.functional import sparsestmax, switch_norm
 from normlib.ops import native
 from normlib.ops.registration import BACKENDS
 from normlib.ops.settings import Settings
@@ -205,3 +205,18 @@ def test_operator_passes_opcheck():
     vectors = [*ratios, layer.weight, layer.bias, None, None, *running]
     arguments = (x, torch.randn_like(x), *vectors, 0.1, 7, False, 1e-5, True, False)
     torch.library.opcheck(torch.ops.normlib.switch_norm.default, arguments)
+
+
+@pytest.mark.parametrize("where", ["number", "cpu", "cuda"])
+def test_sparsestmax_equals_the_formulas(where):
+    radius = 0.3 if where == "number" else torch.full((), 0.3, device=where)
+    logits = 0.3 * torch.randn(500, 3, dtype=torch.float64)
+    results = []
+    for device, backend in (("cpu", "reference"), ("cuda", "native")):
+        leaf = logits.to(device).requires_grad_()
+        with normlib.use_backend(backend):
+            ratios = sparsestmax(leaf, float(radius) if device == "cpu" else radius)
+        ratios.square().sum().backward()
+        results.append([ratios.detach().cpu(), leaf.grad.cpu()])
+    for actual, expected in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-6)

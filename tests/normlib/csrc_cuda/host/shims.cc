@@ -4,6 +4,7 @@
 #include "emulation.h"
 
 using normlib::Problem;
+using normlib::SparsestProblem;
 using normlib::cuda::Device;
 
 extern "C" {
@@ -42,6 +43,12 @@ const char* backward_apply(const Problem* problem, const Device* device, void*) 
 
 const char* merge(const double* gathered, int64_t processes, int64_t channels, double* batch) {
   return normlib::cuda::merge(gathered, processes, channels, batch, nullptr);
+}
+
+size_t sparsest_problem_bytes() { return sizeof(SparsestProblem); }
+
+const char* sparsestmax(const SparsestProblem* problem) {
+  return normlib::cuda::sparsestmax(*problem, nullptr);
 }
 
 }  // extern "C"
