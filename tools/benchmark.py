@@ -14,7 +14,7 @@ try:
     from rich.console import Console
 
     from tasks.benchmark.command import benchmark, benchmark_on_slurm, describe, prepare
-    from tasks.benchmark.devices import Devices
+    from tasks.benchmark.devices import Devices, DevicesError
     from tasks.benchmark.local import Interrupted
     from tasks.benchmark.plan import PlanError
     from tasks.benchmark.slurm import SlurmOptions
@@ -87,7 +87,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    devices = Devices.of_this_machine(args.gpus, args.jobs)
+    devices = Devices.of_this_machine(args.gpus, args.jobs, not args.dry_run)
     check = None if args.slurm or args.dry_run else devices
     prepared = prepare(
         args.plan, args.out, args.norms, args.seeds, args.iterations, check, not args.dry_run
@@ -112,10 +112,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def main() -> int:
     try:
         return run(parse_args(), Console())
-    except (PlanError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
+    except (PlanError, DevicesError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except RuntimeError as error:

@@ -16,7 +16,7 @@ from .estimate import in_words, seconds_of, total_seconds
 from .expansion import expand
 from .local import run_here
 from .plan import ROOT, Plan, PlanError, find_plan, read_plan
-from .record import State, foreign_folders, state_of
+from .record import State, foreign_folders, state_of, why_outdated
 from .run import Run
 from .scheduler import Status
 from .slurm import SlurmOptions, submit
@@ -83,7 +83,8 @@ def describe(prepared: Prepared, devices: Devices, console: Console) -> None:
     for run in runs:
         seconds = seconds_of(run, runs)
         about = f"about {in_words(seconds)}" if seconds else "time unknown"
-        done = "done" if state_of(run) is State.DONE else about
+        why = why_outdated(run)
+        done = "done" if state_of(run) is State.DONE else f"{about}, anew: {why}" if why else about
         lines = f"# {run.task}: {run.title}: {done}\n{shlex.join(run.command)}"
         console.print(lines, highlight=False, markup=False, soft_wrap=True)
     seconds, unknown = total_seconds(runs, devices)
@@ -105,6 +106,7 @@ def benchmark(prepared: Prepared, devices: Devices, console: Console) -> bool:
         Interrupted: By a signal; what is done is in no report yet.
     """
     _make_data(prepared, console)
+    _tell_outdated(prepared, console)
     jobs = run_here(prepared.runs, prepared.plan.name, devices, prepared.plan.retries, console)
     report(prepared.out, console)
     failed = [job for job in jobs if job.status is not Status.DONE]
@@ -122,6 +124,7 @@ def benchmark_on_slurm(prepared: Prepared, options: SlurmOptions, console: Conso
         RuntimeError: Generated data cannot be made, or Slurm does not take the runs.
     """
     _make_data(prepared, console)
+    _tell_outdated(prepared, console)
     plan, folder = prepared.plan, prepared.out / "slurm"
     for array in submit(prepared.runs, plan.name, folder, options, plan.retries):
         gpus = array.runs[0].processes
@@ -155,6 +158,18 @@ def _make_data(prepared: Prepared, console: Console) -> None:
     for name in toy_data_of(prepared.plan):
         done = make_toy_data(prepared.out, name)
         console.print(f"generated data: {done}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _tell_outdated(prepared: Prepared, console: Console) -> None:
+    for run in prepared.runs:
+        if (why := why_outdated(run)) is not None:
+            console.print(
+                f"{run.task}: {run.title} is to be done anew: {why}; what it has done will be "
+                f"kept beside {run.work_dir}",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
 
 
 def toy_data_of(plan: Plan) -> Sequence[str]:

@@ -16,12 +16,14 @@ class ConfigFacts:
 
     Attributes:
         path: From the project's root.
+        content: What it says, in plain dicts.
         rules: Its `config_rules`.
         data_roots: Folders that its data sets read.
         other_runs: By dotted key, files in work directories of other trainings.
     """
 
     path: str
+    content: dict[str, Any]
     rules: frozenset[str]
     data_roots: frozenset[str]
     other_runs: dict[str, str]
@@ -65,10 +67,11 @@ class ConfigFacts:
             for rule in rules
             if isinstance(switch := cfg.get(rule), dict) and switch.get("root")
         }
-        leaves = _leaves(cfg.to_dict(), "")
+        content = cfg.to_dict()
+        leaves = _leaves(content, "")
         weights = {key: value for key, value in leaves if value.startswith("work_dirs/")}
         weights.pop("work_dir", None)
-        return cls(path, rules, frozenset(own or roots), weights)
+        return cls(path, content, rules, frozenset(own or roots), weights)
 
 
 def _leaves(node: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,10 @@ import torch
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
+class DevicesError(ValueError):
+    """GPUs, or trainings at a time, that a machine does not have."""
+
+
 class Devices:
     """What of a machine a benchmark may use.
 
@@ -24,23 +28,28 @@ class Devices:
         self._free: list[int] = list(gpus) or list(range(jobs))
 
     @classmethod
-    def of_this_machine(cls, gpus: Sequence[int] | None, jobs: int) -> Devices:
+    def of_this_machine(
+        cls, gpus: Sequence[int] | None, jobs: int, have_to_be_there: bool = True
+    ) -> Devices:
         """Those asked for, or all GPUs.
 
         Raises:
-            ValueError: A GPU that is not there, or several jobs where GPUs decide.
+            DevicesError: A GPU that is not there, unless it does not have to be, or several jobs
+                where GPUs decide.
         """
         count = torch.cuda.device_count()
         for gpu in gpus or ():
-            if not 0 <= gpu < count:
+            if have_to_be_there and not 0 <= gpu < count:
                 there = f"0 to {count - 1}" if count else "none"
-                raise ValueError(f"--gpus names {gpu}; of GPUs there are here: {there}")
+                raise DevicesError(f"--gpus names {gpu}; of GPUs there are here: {there}")
         if len(set(gpus or ())) < len(gpus or ()):
-            raise ValueError("--gpus names a GPU more than once")
+            raise DevicesError("--gpus names a GPU more than once")
         if jobs != 1 and count:
-            raise ValueError(f"--jobs is for machines without GPUs; this one has {count} (--gpus)")
+            raise DevicesError(
+                f"--jobs is for machines without GPUs; this one has {count} (--gpus)"
+            )
         if jobs < 1:
-            raise ValueError(f"--jobs is {jobs}; it must be 1 or more")
+            raise DevicesError(f"--jobs is {jobs}; it must be 1 or more")
         return cls(range(count) if gpus is None else gpus, jobs)
 
     def needed(self, processes: int) -> int:

@@ -37,15 +37,19 @@ def seconds_of(run: Run, runs: Sequence[Run]) -> float | None:
 def total_seconds(runs: Sequence[Run], devices: Devices) -> tuple[float, int]:
     """How long it takes until all runs that are not done are, and how many tell nothing.
 
-    What runs side by side is taken to fill the places evenly.
+    What runs side by side is taken to fill the places evenly; runs that need each other come one
+    after the other.
     """
     left = [run for run in runs if state_of(run) is not State.DONE]
     estimates = [(run, seconds_of(run, runs)) for run in left]
     places = len(devices.gpus) or devices.jobs
-    work = sum(
-        seconds * devices.needed(run.processes) for run, seconds in estimates if seconds is not None
-    )
-    return work / places, sum(seconds is None for _, seconds in estimates)
+    work = sum((seconds or 0) * devices.needed(run.processes) for run, seconds in estimates)
+    ends: dict[int, float] = {}
+    for run, seconds in estimates:
+        begin = max((ends.get(id(need), 0) for need in run.needs), default=0)
+        ends[id(run)] = begin + (seconds or 0)
+    unknown = sum(seconds is None for _, seconds in estimates)
+    return max([work / places, *ends.values()]), unknown
 
 
 def in_words(seconds: float) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from tasks.results import MetafileError, Model, read_metafile
 
 from .configs import ConfigFacts
+from .option_keys import why_unknown
 from .plan import ROOT, Entry, Plan, PlanError
 from .run import Run
 from .toy_data import SWITCHES, toy_folder
@@ -40,8 +41,8 @@ def expand(plan: Plan, out: Path, needs_data: bool = True) -> list[Run]:
 
     Raises:
         PlanError: Every problem found: configs that cannot be read or lack what the plan changes,
-            rows or models that do not exist, data that are not there, work directories that two
-            runs share.
+            options that say nothing to any config that they are for, rows or models that do not
+            exist, data that are not there, work directories that two runs share.
     """
     expansion = _Expansion(plan, out, needs_data)
     runs = expansion.runs()
@@ -59,6 +60,8 @@ class _Expansion:
         self._facts: dict[str, ConfigFacts] = {}
         self._runs: dict[tuple[str, str, int], Run] = {}
         self._used_data: set[str] = set()
+        # By place in the plan and key: None, or what is wrong with it.
+        self._options: dict[tuple[str, str], str | None] = {}
 
     def runs(self) -> list[Run]:
         # Those that others start from come first.
@@ -69,6 +72,9 @@ class _Expansion:
                 self._expand_rows(entry)
         for key in sorted(set(self._plan.data) - self._used_data):
             self._note(f"data.{key}: no config of the plan takes it")
+        for (place, _), why in self._options.items():
+            if why is not None:
+                self._note(f"{place}: {why}")
         return list(self._runs.values())
 
     def _depth(self, entry: Entry) -> int:
@@ -86,6 +92,7 @@ class _Expansion:
         facts = self._read(entry.config or "")
         if facts is None:
             return
+        self._look_at_options(entry, facts)
         for setting in entry.batch_settings:
             if setting is not None and "batch_setting" not in facts.rules:
                 self._note(f"{entry.config} knows no batch_setting (plan: {setting!r})")
@@ -197,6 +204,7 @@ class _Expansion:
         facts = self._read(model.config)
         if facts is None:
             return
+        self._look_at_options(entry, facts)
         options: dict[str, Any] = _options(model)
         needs = []
         for key, (name, value) in self._sources(model, names).items():
@@ -222,6 +230,15 @@ class _Expansion:
             ),
             model.name,
         )
+
+    def _look_at_options(self, entry: Entry, facts: ConfigFacts) -> None:
+        """Options of several configs may be meant for one of them."""
+        keys = {*entry.options, *(key for norm in entry.norm_options.values() for key in norm)}
+        for key in sorted(keys):
+            own = f"tasks.{entry.task}: {entry.model or 'rows'}: options"
+            place = ("options" if key in self._plan.options else own, key)
+            if self._options.get(place, "") is not None:
+                self._options[place] = why_unknown(key, facts.content, keys)
 
     def _shared_options(self, entry: Entry, facts: ConfigFacts, seed: int) -> dict[str, Any]:
         options: dict[str, Any] = {"randomness.seed": seed}

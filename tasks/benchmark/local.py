@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from rich.console import Console
@@ -14,7 +14,7 @@ from .devices import Devices
 from .display import Display
 from .estimate import total_seconds
 from .run import Run
-from .scheduler import Job, Scheduler, Start
+from .scheduler import Job, Scheduler, Start, Status
 from .training import Training
 
 _LOOK_SECONDS = 0.2
@@ -32,7 +32,7 @@ class Interrupted(Exception):
     """
 
     def __init__(self, jobs: Sequence[Job], number: int) -> None:
-        super().__init__("interrupted; the same command goes on from here")
+        super().__init__("interrupted: run the same command again to continue")
         self.jobs = list(jobs)
         self.number = number
 
@@ -77,7 +77,9 @@ def run_here(
             display.tell(scheduler.step())
             if received and not stopping:
                 stopping = True
-                display.say("ending: what runs saves first; Ctrl-C again ends it at once")
+                display.say(
+                    "stopping: running jobs save first; press Ctrl-C again after 2 s to kill them"
+                )
                 scheduler.stop()
             if any(
                 number == signal.SIGINT and at > received[0][1] + _SAME_REQUEST_SECONDS
@@ -85,7 +87,9 @@ def run_here(
             ):
                 scheduler.kill()
             time.sleep(_LOOK_SECONDS)
-    if received:
+    if received and any(
+        job.status in (Status.WAITING, Status.INTERRUPTED) for job in scheduler.jobs
+    ):
         raise Interrupted(scheduler.jobs, received[0][0])
     return scheduler.jobs
 
@@ -101,6 +105,8 @@ def _leaving_nothing(scheduler: Scheduler) -> Iterator[None]:
         while scheduler.running and time.monotonic() < end:
             time.sleep(_LOOK_SECONDS)
         scheduler.kill()
+        with suppress(OSError):  # which may be what has failed
+            scheduler.step()
         raise
 
 

@@ -78,6 +78,7 @@ class Plan:
         entries: In the order of the file.
         seeds: Every run is done with each.
         retries: How often a run that has failed is tried again.
+        options: Config keys and values of every run; those of entries have them too.
         data: Folders of data by the key of configs that takes them, such as `coco_data`.
         iterations: Length of every training; None for what the configs say.
     """
@@ -86,6 +87,7 @@ class Plan:
     entries: tuple[Entry, ...]
     seeds: tuple[int, ...] = (0,)
     retries: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
     iterations: int | None = None
 
@@ -192,6 +194,7 @@ class _Reader:
             entries=tuple(entries),
             seeds=tuple(self._list(content, "seeds", int, "the plan") or (0,)),
             retries=self._number(content, "retries", "the plan", 1, least=0),
+            options=_flat(self._mapping(content, "options", "the plan")),
             data={key: str(value) for key, value in self._mapping(content, "data", "").items()},
             iterations=self._number(content, "iterations", "the plan", None),
         )

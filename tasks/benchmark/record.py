@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from normlib.checkpoint.saving import replacing
 
 from .run import OPTIONS, Run
+from .weights import start_weights
 
 RECORD = "benchmark.json"
 _FORMAT = 1
@@ -24,6 +26,7 @@ class State(enum.Enum):
     NEW = "new"
     BEGUN = "begun"
     DONE = "done"
+    OUTDATED = "outdated"
     OTHER = "other"
 
 
@@ -43,10 +46,12 @@ class Record:
     Attributes:
         command: The command line of the run.
         attempts: In their order.
+        weights: What it started from, see `start_weights`; None where that was not recorded.
     """
 
     command: list[str]
     attempts: list[Attempt] = field(default_factory=list)
+    weights: dict[str, str] | None = None
 
 
 def read_record(work_dir: Path) -> Record | None:
@@ -54,14 +59,19 @@ def read_record(work_dir: Path) -> Record | None:
     try:
         content = json.loads((work_dir / RECORD).read_text())
         attempts = [Attempt(**attempt) for attempt in content["attempts"]]
-        return Record(list(content["command"]), attempts)
+        weights = content.get("weights")
+        return Record(list(content["command"]), attempts, weights and dict(weights))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def write_record(run: Run, plan: str, attempts: list[Attempt]) -> None:
-    """Write the record of a run, whole or not at all."""
+    """Write the record of a run, whole or not at all.
+
+    The first one, before the run starts, has the weights that it starts from; later ones keep them.
+    """
     run.work_dir.mkdir(parents=True, exist_ok=True)
+    before = read_record(run.work_dir)
     content = {
         "format": _FORMAT,
         "plan": plan,
@@ -73,6 +83,7 @@ def write_record(run: Run, plan: str, attempts: list[Attempt]) -> None:
         "row": run.row,
         "command": run.command,
         "attempts": [dataclasses.asdict(attempt) for attempt in attempts],
+        "weights": before.weights if before else start_weights(run),
     }
     with replacing(run.work_dir / RECORD) as scratch:
         scratch.write_text(json.dumps(content, indent=2))
@@ -81,14 +92,55 @@ def write_record(run: Run, plan: str, attempts: list[Attempt]) -> None:
 def state_of(run: Run) -> State:
     """How far a run has come, by what its work directory holds.
 
-    `OTHER` stands for a folder with another run in it: another command, or no record of any.
+    `OUTDATED` stands for a run, done or begun, that has to start anew, see `why_outdated`; `OTHER`
+    for a folder with another run in it: another command, or no record of any.
     """
     if not run.work_dir.exists() or not any(run.work_dir.iterdir()):
         return State.NEW
     record = read_record(run.work_dir)
     if record is None or _parts(record.command) != _parts(run.command):
         return State.OTHER
+    if why_outdated(run) is not None:
+        return State.OUTDATED
     return State.DONE if is_complete(read_metrics(run.work_dir)) else State.BEGUN
+
+
+def why_outdated(run: Run) -> str | None:
+    """Why what a run has done does not count: it started from weights that are others now.
+
+    Returns:
+        In words; None where it counts, or where nothing is known of the weights.
+    """
+    record = read_record(run.work_dir)
+    if record is None or not record.weights:
+        return None
+    for need in run.needs:
+        if state_of(need) is not State.DONE:
+            return (
+                f"it started from {need.title}, which has to be trained again (unless that gives "
+                "the same weights)"
+            )
+    now = start_weights(run)
+    for key, digest in record.weights.items():
+        if now.get(key, digest) != digest:
+            return f"it started from other weights than {run.options[key]} holds now"
+    return None
+
+
+def put_aside(run: Run) -> Path:
+    """Keep the work directory of a run under another name, `NAME-1` or the next that is free.
+
+    Returns:
+        Where it is now.
+
+    Raises:
+        OSError: It cannot be renamed.
+    """
+    number = 1
+    while os.path.lexists(place := run.work_dir.with_name(f"{run.work_dir.name}-{number}")):
+        number += 1
+    run.work_dir.rename(place)
+    return place
 
 
 def foreign_folders(runs: Sequence[Run]) -> list[str]:

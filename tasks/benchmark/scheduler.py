@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from .devices import Devices
-from .record import Attempt, State, is_complete, read_metrics, read_record, state_of, write_record
+from .record import (
+    Attempt,
+    State,
+    is_complete,
+    put_aside,
+    read_metrics,
+    read_record,
+    state_of,
+    why_outdated,
+    write_record,
+)
 from .run import Run
 from .training import MENDABLE, STOPPED, Training
 from .weights import name_weights
@@ -58,7 +68,8 @@ class Scheduler:
 
     A run that is done is not started. One that was interrupted goes on from its last checkpoint.
     One that fails is tried again up to `retries` times, unless its exit code says that its user has
-    to mend something. What needs a run that has failed is skipped.
+    to mend something. What needs a run that has failed is skipped. What started from other weights
+    than those that it needs hold by now is put aside, and starts anew.
 
     Args:
         runs: Each after those that it needs.
@@ -126,9 +137,13 @@ class Scheduler:
         record = read_record(run.work_dir)
         job = Job(run, attempts=record.attempts if record else [])
         if state_of(run) is State.DONE:
-            name_weights(run.work_dir)
-            job.status, job.note = Status.DONE, "was done before"
+            self._was_done(job)
         return job
+
+    @staticmethod
+    def _was_done(job: Job) -> None:
+        name_weights(job.run.work_dir)
+        job.status, job.note = Status.DONE, "was done before"
 
     def _begin(self, job: Job) -> bool:
         """Start a job, or skip it, if the time has come."""
@@ -145,10 +160,19 @@ class Scheduler:
         places = self._devices.take(job.run.processes)
         if places is None:
             return False
+        state = state_of(job.run)
+        if state is State.DONE:  # what it needs has turned out as before
+            self._devices.give_back(places)
+            self._was_done(job)
+            return True
+        note = ""
+        if state is State.OUTDATED:
+            why, place = why_outdated(job.run), put_aside(job.run)
+            note, job.attempts = f"anew: {why}; what it had done is in {place}", []
         write_record(job.run, self._plan, job.attempts)
         environment = self._devices.environment(places, job.run.processes)
         job.training = self._start(job.run, job.run.command, environment)
-        job.places, job.status, job.note = places, Status.RUNNING, ""
+        job.places, job.status, job.note = places, Status.RUNNING, note
         return True
 
     def _reap(self, job: Job) -> bool:

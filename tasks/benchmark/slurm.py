@@ -14,7 +14,17 @@ import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 from submitit.helpers import DelayedSubmission
 
-from .record import Attempt, State, is_complete, read_metrics, read_record, state_of, write_record
+from .record import (
+    Attempt,
+    State,
+    is_complete,
+    put_aside,
+    read_metrics,
+    read_record,
+    state_of,
+    why_outdated,
+    write_record,
+)
 from .run import Run
 from .training import MENDABLE, Training
 from .weights import name_weights
@@ -80,6 +90,9 @@ class RunJob:
         for need in self.run.needs:
             if state_of(need) is not State.DONE:
                 raise RuntimeError(f"{self.run.title} needs {need.title}, which is not done")
+        if (why := why_outdated(self.run)) is not None:
+            place = put_aside(self.run)
+            print(f"{self.run.title} starts anew: {why}; what it had done is in {place}")
         failures = 0
         while True:
             code = 0 if state_of(self.run) is State.DONE else self._attempt()

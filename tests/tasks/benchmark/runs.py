@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import torch
+
 from tasks.benchmark import Run
 from tasks.benchmark.record import Attempt
 
@@ -19,6 +21,12 @@ def make_run(folder, name="a", needs=(), **others):
 def write_metrics(work_dir, iterations=5, evaluated=5):
     metrics = {"iterations": iterations, "max_iterations": 5, "evaluated_at": evaluated}
     (work_dir / "metrics.json").write_text(json.dumps(metrics))
+
+
+def write_weights(path, value, **meta):
+    """A checkpoint as trainings write it, whose tensor has a value."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"meta": meta, "state_dict": {"w": torch.full((3,), float(value))}}, path)
 
 
 class Script:
@@ -81,11 +89,10 @@ class ScriptRun(Run):
         return ["bash", "-c", self.options["script"]]
 
 
-def script_run(folder, script, name="a", **others):
+def script_run(folder, script, name="a", load_from=None, **others):
     """A run that executes a script in its work directory."""
-    run = make_run(
-        folder, name, options={"script": f"cd {folder / name} || exit 9; {script}"}, **others
-    )
+    options = {"script": f"cd {folder / name} || exit 9; {script}", "load_from": load_from}
+    run = make_run(folder, name, options=options, **others)
     return ScriptRun(**vars(run))
 
 

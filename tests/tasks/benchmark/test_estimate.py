@@ -35,6 +35,14 @@ def test_together_they_fill_the_places(tmp_path):
     assert total_seconds(runs, Devices()) == (180, 1)
 
 
+def test_no_shorter_than_runs_that_come_one_after_the_other(tmp_path):
+    first = make_run(tmp_path, "first", minutes=2)
+    second = make_run(tmp_path, "second", config="second.py", minutes=3, needs=(first,))
+    assert total_seconds([first, second], Devices(jobs=4)) == (300, 0)
+    finish(first, 120)
+    assert total_seconds([first, second], Devices(jobs=4)) == (180, 0)
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"), [(40.4, "40 s"), (99, "99 s"), (130, "2 min"), (7500, "2 h 05 min")]
 )

@@ -11,6 +11,7 @@ from tasks.results import read_metafile
 
 CLASSIFIER = "configs/classification/toy/resnet18_toy.py"
 DETECTOR = "configs/detection/toy/faster-rcnn_r18_fpn_toy.py"
+SEGMENTOR = "configs/segmentation/toy/deeplab_r18_toy-ade20k.py"
 RESNET = "configs/classification/resnet50-bn_8xb32-100e_imagenet.py"
 
 
@@ -55,7 +56,7 @@ def test_options_of_the_model_and_of_the_norm_go_last(runs):
         "tasks": {
             "classification": [
                 model(
-                    options={"train_cfg.max_epochs": 2, "a": {"b": [1, 2], "c.d": 3}},
+                    options={"train_cfg.max_epochs": 2, "env_cfg": {"b": [1, 2], "c.d": 3}},
                     norm_options={"GN": {"norm_cfg.num_groups": 4}},
                 )
             ]
@@ -66,7 +67,7 @@ def test_options_of_the_model_and_of_the_norm_go_last(runs):
     assert "norm_cfg.num_groups" not in second.options
     assert second.options["train_cfg.max_iters"] == 5
     assert "train_cfg.max_epochs" not in second.options
-    assert {"a.b=[1,2]", "a.c.d=3"} <= set(second.command)
+    assert {"env_cfg.b=[1,2]", "env_cfg.c.d=3"} <= set(second.command)
 
 
 def test_weights_come_from_the_same_norm_or_the_one_that_it_starts_from(runs):
@@ -146,6 +147,33 @@ def test_problems_of_all_models_at_once(runs, tmp_path):
         "data.face_data: no config of the plan takes it",
     ):
         assert [problem for problem in caught.value.problems if words in problem], words
+
+
+def test_options_that_say_nothing_to_any_config_that_they_are_for(runs):
+    """What is shared may be meant for some of the configs."""
+    plan = {
+        "norms": ["SN"],
+        "options": {"optim_wraper.optimizer.lr": 0.1, "coco_data.classes": ["cat"]},
+        "tasks": {
+            "classification": [
+                model(norm_options={"GN": {"norm_confg.num_groups": 4}}),
+                {"rows": ["resnet50-sn_8xb32-100e_imagenet"], "options": {"batch_seting": "1x8"}},
+            ],
+            "segmentation": [model(SEGMENTOR, "B", toy_data="ade20k")],
+            "detection": [model(DETECTOR, "C", toy_data="coco", options={"batch_setting": "1x8"})],
+        },
+    }
+    with pytest.raises(PlanError) as caught:
+        runs(plan, needs_data=False)
+    meant = "nothing reads 'optim_wraper'; did you mean 'optim_wrapper'?"
+    assert f"options: optim_wraper.optimizer.lr: {meant}" in caught.value.problems
+    for words in (
+        "tasks.classification: A: options: norm_confg.num_groups: nothing reads 'norm_confg'",
+        "tasks.classification: rows: options: batch_seting: nothing reads 'batch_seting'; did you",
+        "tasks.detection: C: options: batch_setting: nothing reads 'batch_setting'",
+    ):
+        assert [problem for problem in caught.value.problems if words in problem], words
+    assert len(caught.value.problems) == 4
 
 
 def test_data_of_a_plan_go_to_the_configs_that_take_them(runs, tmp_path):

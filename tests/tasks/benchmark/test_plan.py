@@ -43,7 +43,7 @@ tasks:
     first, second = plan.entries
     assert (first.task, first.model, first.norms) == ("classification", "A", ("BN", "SN"))
     assert (first.processes, first.batch_settings, first.toy_data) == (2, (None,), "imagenet")
-    assert first.options == {"train_cfg.max_epochs": 1}
+    assert plan.options == first.options == {"train_cfg.max_epochs": 1}
     assert (second.norms, second.processes, second.minutes) == (("SSN",), 1, 2)
     assert second.batch_settings == ("1x8", "2x4")
     assert second.options == {"train_cfg.max_epochs": 2}

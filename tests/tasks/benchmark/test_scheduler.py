@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import pytest
 
 from tasks.benchmark.devices import Devices
 from tasks.benchmark.record import read_record, write_record
 from tasks.benchmark.scheduler import Scheduler, Status
-from tests.tasks.benchmark.runs import Script, make_run, write_metrics
+from tests.tasks.benchmark.runs import Script, make_run, write_metrics, write_weights
 
 
 def finish(scheduler, steps=100):
@@ -40,6 +41,21 @@ def test_what_is_done_is_not_done_again(tmp_path):
     assert again.started == []
 
 
+class Trainer(Script):
+    """Trainings whose weights have a value, and what checkpoints they found at their start."""
+
+    def __init__(self, value, codes=None):
+        super().__init__(codes)
+        self.value = value
+        self.found = {}
+
+    def __call__(self, run, command, environment):
+        self.found[run.model] = [path.name for path in run.work_dir.glob("*.pth")]
+        write_weights(run.work_dir / "epoch_1.pth", self.value, run=run.model)
+        (run.work_dir / "last_checkpoint").write_text("epoch_1.pth")
+        return super().__call__(run, command, environment)
+
+
 @pytest.mark.parametrize("done", [(4, 4), (5, 4), (5, None)])
 def test_what_is_not_at_its_end_goes_on(tmp_path, done):
     run, script = make_run(tmp_path), Script()
@@ -66,6 +82,67 @@ def test_what_has_reached_its_end_is_done_and_gives_its_weights(tmp_path, code):
     weights.unlink()
     assert finish(Scheduler([run], "mine", Devices(), start=start)) == {"a": Status.DONE}
     assert weights.is_file()
+
+
+class TestWeightsThatAreMadeAgain:
+    """Of three runs each starts from the one before."""
+
+    @pytest.fixture
+    def runs(self, tmp_path):
+        runs = []
+        for name in "abc":
+            start = {"load_from": str(runs[-1].work_dir / "weights.pth")} if runs else {}
+            runs.append(make_run(tmp_path, name, needs=runs[-1:], options=start))
+        finish(Scheduler(runs, "mine", Devices(), start=Trainer(1)))
+        return runs
+
+    def test_have_what_started_from_them_done_anew(self, tmp_path, runs):
+        shutil.rmtree(runs[0].work_dir)
+        trainer = Trainer(2)
+        scheduler = Scheduler(runs, "mine", Devices(), start=trainer)
+        seen = []
+        while scheduler.busy:
+            seen += [(job.run.model, job.note) for job in scheduler.step() if job.training]
+        assert trainer.started == ["a", "b", "c"]
+        assert trainer.found == {"a": [], "b": [], "c": []}
+        notes = dict(seen)
+        weights = runs[0].work_dir / "weights.pth"
+        assert notes["b"] == (
+            f"anew: it started from other weights than {weights} holds now; what it had done is in "
+            f"{tmp_path}/b-1"
+        )
+        assert (tmp_path / "c-1/epoch_1.pth").is_file()
+        assert len(read_record(runs[1].work_dir).attempts) == 1
+        assert [job.status for job in scheduler.jobs] == [Status.DONE] * 3
+
+        again = Trainer(3)
+        finish(Scheduler(runs, "mine", Devices(), start=again))
+        assert again.started == []
+
+    def test_let_it_be_where_they_are_the_same_again(self, tmp_path, runs):
+        shutil.rmtree(runs[0].work_dir)
+        trainer = Trainer(1)
+        scheduler = Scheduler(runs, "mine", Devices(), start=trainer)
+        assert set(finish(scheduler).values()) == {Status.DONE}
+        assert trainer.started == ["a"]
+        assert scheduler.jobs[2].note == "was done before"
+        assert not (tmp_path / "b-1").exists()
+
+    def test_have_what_was_interrupted_start_anew(self, tmp_path, runs):
+        write_metrics(runs[2].work_dir, iterations=4)
+        write_weights(runs[1].work_dir / "epoch_1.pth", 5)
+        trainer = Trainer(1)
+        finish(Scheduler(runs, "mine", Devices(), start=trainer))
+        assert trainer.started == ["c"]
+        assert trainer.found == {"c": []}
+        assert (tmp_path / "c-1/epoch_1.pth").is_file()
+
+    def test_are_waited_for(self, runs):
+        shutil.rmtree(runs[0].work_dir)
+        scheduler = Scheduler(runs, "mine", Devices(), retries=0, start=Trainer(2, {"a": [1]}))
+        statuses = finish(scheduler)
+        assert statuses == {"a": Status.FAILED, "b": Status.SKIPPED, "c": Status.SKIPPED}
+        assert (runs[1].work_dir / "epoch_1.pth").is_file()
 
 
 class TestFailures:

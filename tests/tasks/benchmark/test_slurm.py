@@ -6,13 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from types import SimpleNamespace
 
 import pytest
 
+from tasks.benchmark import slurm
 from tasks.benchmark.plan import ROOT
 from tasks.benchmark.record import State, read_record, state_of
 from tasks.benchmark.slurm import RunJob, SlurmOptions, submit
-from tests.tasks.benchmark.runs import METRICS, script_run
+from tasks.benchmark.training import Training
+from tests.tasks.benchmark.runs import METRICS, script_run, write_weights
 
 SBATCH = """#!/bin/bash
 number=$((100 + $(ls "$SCRIPTS" | wc -l)))
@@ -105,7 +109,7 @@ def test_a_task_of_an_array_does_its_run(cluster, tmp_path):
         "PYTHONPATH": str(ROOT),
     }
     command = [sys.executable, "-m", "submitit.core._submit", str(tmp_path / "slurm")]
-    subprocess.run(command, env=os.environ | environment, cwd=ROOT, check=True, timeout=60)
+    subprocess.run(command, env=os.environ | environment, cwd=ROOT, check=True, timeout=200)
     assert [state_of(run) for run in runs] == [State.NEW, State.DONE]
     assert (tmp_path / "b/output.txt").read_text() == "b\n"
 
@@ -122,6 +126,21 @@ class TestJob:
         with pytest.raises(RuntimeError, match="a, SN, seed 0 needs b, SN, seed 0, which is not"):
             RunJob(script_run(tmp_path, "true", needs=[need]), "mine", retries=2)()
 
+    def test_starts_anew_from_weights_that_have_changed(self, tmp_path, capsys):
+        need = script_run(tmp_path, METRICS, "b")
+        weights = need.work_dir / "weights.pth"
+        write_weights(weights, 1)
+        RunJob(need, "mine", retries=0)()
+        run = script_run(tmp_path, f"ls >> found; {METRICS}", needs=[need], load_from=str(weights))
+        for value in (1, 1, 2):
+            write_weights(weights, value)
+            RunJob(run, "mine", retries=0)()
+        assert (run.work_dir / "found").read_text() == (tmp_path / "a-1/found").read_text()
+        assert "metrics.json" not in (run.work_dir / "found").read_text()
+        assert not (tmp_path / "a-2").exists()
+        assert len(read_record(run.work_dir).attempts) == 1
+        assert "a, SN, seed 0 starts anew: it started from other weights" in capsys.readouterr().out
+
     def test_tries_again(self, tmp_path):
         run = script_run(tmp_path, f"[ -f begun ] || {{ touch begun; exit 1; }}; {METRICS}")
         RunJob(run, "mine", retries=1)()
@@ -134,23 +153,37 @@ class TestJob:
             RunJob(run, "mine", retries=2)()
         assert len(read_record(run.work_dir).attempts) == starts
 
-    def test_saves_before_its_time_is_up(self, tmp_path):
+    def test_saves_before_its_time_is_up(self, tmp_path, monkeypatch):
         """As submitit calls it: in a handler of a signal, while the job runs."""
-        run = script_run(tmp_path, "trap 'touch saved; exit 75' TERM; while :; do sleep 0.1; done")
-        job, again = RunJob(run, "mine", retries=0), []
+        listen = "trap 'touch saved; exit 75' TERM; touch ready"
+        run = script_run(tmp_path, f"{listen}; while :; do sleep 0.1; done")
+        job = RunJob(run, "mine", retries=0)
+        trainings, asked, again = [], [], []
+
+        def start(*arguments):
+            trainings.append(Training(*arguments))
+            return trainings[-1]
+
+        def pause(seconds):
+            time.sleep(0.02)
+            if not asked and (run.work_dir / "ready").is_file():
+                asked.append(True)
+                signal.raise_signal(signal.SIGUSR2)
 
         def answer(number, frame):
             again.append(job.checkpoint())
             raise SystemExit
 
-        before = signal.signal(signal.SIGALRM, answer)
-        signal.setitimer(signal.ITIMER_REAL, 1)
+        monkeypatch.setattr(slurm, "Training", start)
+        monkeypatch.setattr(slurm, "time", SimpleNamespace(sleep=pause))
+        before = signal.signal(signal.SIGUSR2, answer)
         try:
             with pytest.raises(SystemExit):
                 job()
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
+            signal.signal(signal.SIGUSR2, before)
+            for training in trainings:
+                training.kill()
         assert (run.work_dir / "saved").is_file()
         assert again[0].function.run is run
         assert [attempt.exit_code for attempt in read_record(run.work_dir).attempts] == [75]
