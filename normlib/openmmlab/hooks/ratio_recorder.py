@@ -35,7 +35,7 @@ class RatioRecorderHook(Hook):
 
     Averages over the layers of each part go to the visualizer, as ``ratios/backbone/mean/in`` and
     so on, and so to TensorBoard and the like. In the local ``scalars.json`` they are lines of their
-    own, whose ``step`` is the iterations that were done.
+    own, whose ``step`` and ``iter`` are the iterations that were done.
 
     The ratios leave the device in a copy that is started before an iteration and read after it, so
     that no iteration waits for the device. Nothing that is trained changes, and no random number is
@@ -114,7 +114,8 @@ class RatioRecorderHook(Hook):
             for what, ratios in (("mean", part.mean), ("var", part.variance))
             for name, ratio in zip(NORMALIZERS, ratios, strict=True)
         }
-        runner.visualizer.add_scalars(scalars, step=runner.iter)
+        # The axis of backends that, like W&B's, do without the step.
+        runner.visualizer.add_scalars({**scalars, "iter": runner.iter}, step=runner.iter)
 
 
 class _FirstForward:
