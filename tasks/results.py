@@ -43,12 +43,18 @@ class Published:
 
 @dataclass(frozen=True)
 class Model:
-    """One config, with the options that it is run with, and its published and measured figures."""
+    """One config, with the options that it is run with, and its published and measured figures.
+
+    Attributes:
+        evaluation_only: Whether the row evaluates released weights, so that nothing is to be
+            trained.
+    """
 
     name: str
     collection: str
     config: str
     options: str
+    evaluation_only: bool
     metadata: dict[str, Any]
     published: Published | None
     measured: dict[str, float]
@@ -62,11 +68,14 @@ class Collection:
         name: Heads the table.
         setting: Stands above the table.
         measures: Metrics that are measured; None for those that are published.
+        test_samples: The fewest and the most samples of the test set that count as all of it; None
+            where no published figure is one of a training's own evaluation.
     """
 
     name: str
     setting: str
     measures: tuple[str, ...] | None
+    test_samples: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -88,8 +97,8 @@ def read_metafile(path: str | Path) -> Metafile:
     """Reads and checks a metafile.
 
     Raises:
-        MetafileError: If the file is missing, is not YAML, lacks a key, names an unknown
-            collection or discrepancy, or lists a model twice.
+        MetafileError: If the file is missing, is not YAML, lacks a key, has a value of a wrong
+            kind, names an unknown collection or discrepancy, or lists a model twice.
     """
     path = Path(path)
     try:
@@ -103,6 +112,7 @@ def read_metafile(path: str | Path) -> Metafile:
             _get(entry, "Name", path, "a collection"),
             entry.get("Setting", ""),
             tuple(entry["Measures"]) if "Measures" in entry else None,
+            _test_samples(entry, path),
         )
         for entry in _get(content, "Collections", path, "the file")
     )
@@ -191,8 +201,26 @@ def _get(entry: Any, key: str, path: Path, owner: str) -> Any:
     return entry[key]
 
 
+def _test_samples(entry: Mapping[str, Any], path: Path) -> tuple[int, int] | None:
+    found = (entry.get("Metadata") or {}).get("Test Samples")
+    if found is None:
+        return None
+    ends = found if isinstance(found, list) else [found, found]
+    if len(ends) != 2 or any(type(end) is not int for end in ends) or ends[0] > ends[1]:
+        raise MetafileError(
+            f"{path}: 'Test Samples' of {entry['Name']} is {found!r}; it must be a whole number, "
+            "or two, the fewest and the most, in brackets"
+        )
+    return ends[0], ends[1]
+
+
 def _model(entry: Any, path: Path) -> Model:
     name = _get(entry, "Name", path, "a model")
+    evaluation_only = entry.get("Evaluation Only", False)
+    if not isinstance(evaluation_only, bool):
+        raise MetafileError(
+            f"{path}: 'Evaluation Only' of {name} is {evaluation_only!r}; it must be true or false"
+        )
     published = None
     if "Published" in entry:
         source = entry["Published"]
@@ -209,6 +237,7 @@ def _model(entry: Any, path: Path) -> Model:
         collection=_get(entry, "In Collection", path, name),
         config=_get(entry, "Config", path, name),
         options=entry.get("Options", ""),
+        evaluation_only=evaluation_only,
         metadata=_get(entry, "Metadata", path, name),
         published=published,
         measured=measured,

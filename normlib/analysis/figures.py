@@ -60,6 +60,7 @@ _STYLE = {
 }
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}"
+_DIGITS = re.compile(r"-?\d+\.\d{3,}")
 _PAGE_FONTS = "system-ui, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
 
 
@@ -175,6 +176,9 @@ def _adapted(name: str, value: str, prefix: str) -> str:
         return f"{prefix}-{value}"
     if name == f"{_XLINK}href" and value.startswith("#"):
         return f"#{prefix}-{value[1:]}"
+    if name == "d":
+        # In points; more digits only make the page larger.
+        return _DIGITS.sub(lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), value)
     value = value.replace("url(#", f"url(#{prefix}-")
     return re.sub(r"(?<=px )'DejaVu Sans'[^;]*", _PAGE_FONTS, value)
 

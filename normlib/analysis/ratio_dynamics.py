@@ -1,4 +1,7 @@
-"""Pictures of importance ratios in the course of a training."""
+"""Pictures of importance ratios in the course of a training.
+
+Of a long training they show :data:`MOST_MOMENTS` moments, evenly spread over those recorded.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,8 @@ from normlib.functional import NORMALIZERS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: That a picture shows; a record has some hundreds, which no eye tells apart.
+MOST_MOMENTS = 80
 _MOST_COLUMNS = 6
 _MARKS = 6
 
@@ -45,7 +50,7 @@ def dynamics(record: RatioRecord, by: str = "part", layers: Sequence[str] | None
         RatioRecordError: There are fewer than two moments, ``by`` is not known, or the record has
             no layer of a name.
     """
-    _check_several(record)
+    record = _some_moments(record)
     if by == "part":
         columns = {
             f"{p} ({len(part.layers)})": part for p in record.parts if (part := record.part(p))
@@ -81,7 +86,7 @@ def choices(record: RatioRecord) -> Figure:
     Raises:
         RatioRecordError: There are fewer than two moments.
     """
-    _check_several(record)
+    record = _some_moments(record)
     count = len(record.layers)
     height = max(2.6, min(9.0, 1.3 + 0.12 * count))
     figure, axes = new_figure(8, height, 1, 2, sharex=True, sharey=True)
@@ -112,12 +117,14 @@ def choices(record: RatioRecord) -> Figure:
     return figure
 
 
-def _check_several(record: RatioRecord) -> None:
+def _some_moments(record: RatioRecord) -> RatioRecord:
     if len(record.iterations) < 2:
         raise RatioRecordError(
             f"{record.source} has {len(record.iterations)} moment of a training; the course of it "
             "needs two"
         )
+    last = len(record.iterations) - 1
+    return record.at(*np.linspace(0, last, min(MOST_MOMENTS, last + 1)).round().astype(int))
 
 
 def _chosen(record: RatioRecord, names: Sequence[str] | None) -> dict[str, RatioRecord]:
@@ -154,20 +161,32 @@ def _lines(panel: Any, iterations: NDArray[np.int64], ratios: NDArray[np.float32
 
 
 def _runs(panel: Any, edges: NDArray[np.float64], values: NDArray[np.int64]) -> None:
-    """Bars over the moments in which a layer has one value: 0 to 2 if hard, 3 to 5 if soft."""
-    bars: dict[int, list[tuple[int, float, float]]] = {}
+    """Areas of moments and layers with one value: 0 to 2 if hard, 3 to 5 if soft.
+
+    All rectangles of a value are one path, and neighbouring layers with the same run of it share
+    one: of a deep network there are thousands.
+    """
+    found: dict[int, dict[tuple[int, int], list[list[int]]]] = {}
     for layer, row in enumerate(values.T):
         changes = [0, *(np.flatnonzero(np.diff(row)) + 1), len(row)]
-        for begin, end in pairwise(changes):
-            span = (layer, edges[begin], edges[end] - edges[begin])
-            bars.setdefault(int(row[begin]), []).append(span)
-    for value, spans in bars.items():
+        for run in pairwise(changes):
+            spans = found.setdefault(int(row[run[0]]), {}).setdefault(run, [])
+            if spans and spans[-1][1] == layer:
+                spans[-1][1] += 1
+            else:
+                spans.append([layer, layer + 1])
+    path = importlib.import_module("matplotlib.path").Path
+    patch = importlib.import_module("matplotlib.patches").PathPatch
+    for value, runs in found.items():
         name = NORMALIZERS[value % len(NORMALIZERS)]
-        looks = fill(name)
-        if value >= len(NORMALIZERS):
-            looks = _faint(COLOURS[name])
-        layers, starts, widths = zip(*spans, strict=True)
-        panel.barh(layers, widths, 1, starts, **looks)
+        looks = _faint(COLOURS[name]) if value >= len(NORMALIZERS) else fill(name)
+        boxes = [
+            (edges[begin], edges[end], top - 0.5, bottom - 0.5)
+            for (begin, end), spans in runs.items()
+            for top, bottom in spans
+        ]
+        corners = np.array([[(x, y), (z, y), (z, w), (x, w)] for x, z, y, w in boxes])
+        panel.add_patch(patch(path.make_compound_path_from_polys(corners), **looks))
 
 
 def _faint(colour: str) -> dict[str, Any]:

@@ -148,7 +148,9 @@ def divergence(records: Mapping[str, RatioRecord], axis: str = "depth") -> Figur
     return figure
 
 
-def comparison(one: RatioRecord, other: RatioRecord, names: tuple[str, str]) -> Figure:
+def comparison(
+    one: RatioRecord, other: RatioRecord, names: tuple[str, str], axis: str = "depth"
+) -> Figure:
     """What the ratios of two networks differ by in the layers that they share.
 
     Bars go up by what the other network has more of, and down by what it has less of.
@@ -157,14 +159,17 @@ def comparison(one: RatioRecord, other: RatioRecord, names: tuple[str, str]) -> 
         one: The first network.
         other: The second, which need not have all layers of the first.
         names: What they are called.
+        axis: See :func:`layer_bars`. Receptive fields are those of the first network.
 
     Raises:
         RatioRecordError: They share no layer, see
-            :func:`normlib.analysis.ratio_summary.match_layers`.
+            :func:`normlib.analysis.ratio_summary.match_layers`, or see :func:`layer_bars`.
     """
     matching = match_layers(one, other)
-    first, second = (list(places) for places in zip(*matching.pairs, strict=True))
-    shown, twin = one.select(first), other.select(second)
+    shared = one.select([place for place, _ in matching.pairs])
+    shown = ordered(shared, axis)
+    twins = {one.layers[place].name: twin for place, twin in matching.pairs}
+    twin = other.select([twins[layer.name] for layer in shown.layers])
     figure, axes = new_figure(8, 4.4, 2, sharex=True, sharey=True)
     with style():
         values = (
@@ -179,12 +184,12 @@ def comparison(one: RatioRecord, other: RatioRecord, names: tuple[str, str]) -> 
             panel.set_ylabel(f"difference of {statistics}s")
             panel.grid(axis="y")
             panel.set_axisbelow(True)
-        put_axis(axes[:, 0], shown, shown, "depth")
+        put_axis(axes[:, 0], shown, shared, axis)
         alone = zip(names, (matching.only_one, matching.only_other), strict=True)
         notes = [f"only in {name} ({len(layers)})" for name, layers in alone if layers]
         if notes:
-            left_out = f"layer, from input to output; not drawn, since {', '.join(notes)}"
-            axes[1, 0].set_xlabel(_in_lines(left_out))
+            label = f"{axes[1, 0].get_xlabel()}; not drawn, since {', '.join(notes)}"
+            axes[1, 0].set_xlabel(_in_lines(label))
         put_legend(figure)
         figure.legends[0].set_title(_in_lines(f"{names[1]} − {names[0]}"))
     return figure

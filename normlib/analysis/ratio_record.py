@@ -103,9 +103,9 @@ class RatioRecord:
             variances=self.variances[:, places],
         )
 
-    def at(self, moment: int) -> RatioRecord:
-        """One moment, from 0 on; negative numbers count from the last."""
-        chosen = [range(len(self.iterations))[moment]]
+    def at(self, *moments: int) -> RatioRecord:
+        """Some moments, in the order given, from 0 on; negative numbers count from the last."""
+        chosen = [range(len(self.iterations))[moment] for moment in moments]
         return replace(
             self,
             iterations=self.iterations[chosen],

@@ -65,7 +65,8 @@ def plot_ratios(
         if compare is not None:
             one, other = (records[path] for path in compare)
             names = labels[compare[0]], labels[compare[1]]
-            save_png(ratio_plots.comparison(one, other, names), folder / "comparison.png")
+            figure = ratio_plots.comparison(one, other, names, axis)
+            save_png(figure, folder / "comparison.png")
             yield f"{folder / 'comparison'}.png: {_difference(one, other, names)}"
     except ImportError as error:
         raise ConfigError(str(error)) from error

@@ -72,11 +72,11 @@ class Table:
     lines: tuple[Line, ...]
 
 
-def number(value: float | None, digits: int, unit: str = "", detail: str = "") -> Cell:
+def number(value: float | None, digits: int, detail: str = "") -> Cell:
     """A cell with a number, or with a dash."""
     if value is None:
         return Cell(ABSENT)
-    return Cell(f"{value:.{digits}f}{unit}", value, detail=detail)
+    return Cell(f"{value:.{digits}f}", value, detail=detail)
 
 
 def signed(value: float) -> str:

@@ -16,10 +16,12 @@ _PER_CENT = f"{LEVEL:.0%}".removesuffix("%")
 HOW_TO_READ = (
     "Measured figures are means over seeds with the standard deviation of one seed (n − 1); a "
     "figure without ± is of one seed. All are in per cent. Times are the median of a run, averaged "
-    "over seeds; memory is the largest peak of any seed.",
+    "over seeds; memory is the largest peak of any seed. Where seeds ran on several kinds of "
+    "hardware, there is a figure for each, in the order in which these are named.",
     "Published figures have columns of their own. One is shown only where the run is that row of "
-    "the table: the same config and options and the same number of processes and samples, apart "
-    "from paths, seeds, workers and logging; never beside generated data.",
+    "the table: the same config and options, the same number of processes and samples and as many "
+    "evaluated as the test set has, apart from paths, seeds, workers and logging; never beside "
+    "generated data.",
     "Norms of one model are compared on the seeds that both have: runs of one seed share the order "
     f"of data, so that differences vary less than the figures themselves. The {_PER_CENT} % "
     f"interval of the mean difference is a percentile bootstrap of {RESAMPLES:,} resamples.",

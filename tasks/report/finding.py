@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tasks.report.errors import ReportError
-from tasks.report.naming import changes
+from tasks.report.evaluated import samples_evaluated, with_own_data
 from tasks.report.records import (
     BENCHMARK,
     METRICS,
@@ -42,6 +42,7 @@ def find_records(folders: Sequence[Path]) -> Found:
 
     Raises:
         ReportError: A folder does not exist, or none of them holds a run that can be read.
+        MetafileError: The project's metafile cannot be read.
     """
     for folder in folders:
         if not folder.is_dir():
@@ -60,7 +61,7 @@ def find_records(folders: Sequence[Path]) -> Found:
     if not records:
         why = "".join(f"\n  {line}" for line in skipped) or f" (no {METRICS} below it)"
         raise ReportError(f"no run to report on in {', '.join(map(str, folders))}{why}")
-    kept = _without_tests(records)
+    kept = with_own_data(_without_tests(records))
     kept, doubled = _without_doubles(kept)
     return Found(kept, skipped + doubled)
 
@@ -102,24 +103,26 @@ def _without_doubles(records: list[Record]) -> tuple[list[Record], list[str]]:
     def preference(record: Record) -> tuple[bool, float]:
         return record.complete, (record.folder / METRICS).stat().st_mtime
 
-    chosen: dict[object, Record] = {}
-    for record in records:
-        known = chosen.get(_identity(record))
+    settings = [_identity(record) for record in records]
+    identities = list(zip(settings, samples_evaluated(records, settings), strict=True))
+    chosen: dict[Hashable, Record] = {}
+    for record, identity in zip(records, identities, strict=True):
+        known = chosen.get(identity)
         if known is None or preference(record) > preference(known):
-            chosen[_identity(record)] = record
-    kept = [record for record in records if chosen[_identity(record)] is record]
-    lines = [
-        f"{record.where}: the same run as {chosen[_identity(record)].where}, which counts"
-        for record in records
-        if chosen[_identity(record)] is not record
-    ]
+            chosen[identity] = record
+    kept, lines = [], []
+    for record, identity in zip(records, identities, strict=True):
+        if chosen[identity] is record:
+            kept.append(record)
+        else:
+            lines.append(f"{record.where}: the same run as {chosen[identity].where}, which counts")
     return kept, lines
 
 
-def _identity(record: Record) -> object:
-    if record.seed is None or record.iterations is None:
+def _identity(record: Record) -> Hashable:
+    if record.stands_alone:
         return record.folder
     return (
-        *(record.config, record.norm, changes(record.options), record.seed, record.ranks),
+        *(record.config, record.norm, record.changes, record.seed, record.ranks),
         *(record.batch_size, record.generated, record.model),
     )

@@ -22,6 +22,7 @@ _NEUTRAL = re.compile(
     | (log_processor|visualizer|env_cfg)\..* | vis_backends.*""",
     re.VERBOSE,
 )
+_DATA_FOLDER = re.compile(r"[a-z0-9]+_data\.root | data_root", re.VERBOSE)
 _WEIGHTS = (".pth", ".pt", ".safetensors")
 
 
@@ -53,6 +54,16 @@ def changes(options: Iterable[str]) -> tuple[str, ...]:
         for option in options
         for key, _, value in [option.partition("=")]
         if not _NEUTRAL.fullmatch(key)
+    )
+
+
+def data_folders(options: Iterable[str]) -> tuple[str, ...]:
+    """The options that say where data lie; a folder is told by its name alone."""
+    return tuple(
+        f"{key}={PurePath(value).name}"
+        for option in options
+        for key, _, value in [option.partition("=")]
+        if _DATA_FOLDER.fullmatch(key)
     )
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tasks.report.naming import ROOT, changes, is_weights
 from tasks.report.records import Record
-from tasks.results import Metafile, Model, read_metafile
+from tasks.results import Collection, Metafile, Model, read_metafile
+from tasks.task_metrics import SAMPLES
 
 _BATCH = re.compile(r"_(\d+)xb(\d+)")
 
@@ -39,7 +40,8 @@ def standing(record: Record) -> Standing:
     rows = [model for model in metafile.models if model.config == record.config]
     if not rows:
         return Standing(None, "its config is in no published table")
-    compared = [(_departures(record, row), row) for row in rows]
+    collections = {collection.name: collection for collection in metafile.collections}
+    compared = [(_departures(record, row, collections[row.collection]), row) for row in rows]
     if record.row is not None and any(row.name == record.row for row in rows):
         compared = [(departures, row) for departures, row in compared if row.name == record.row]
     departures, row = min(compared, key=lambda pair: len(pair[0]))
@@ -51,18 +53,46 @@ def standing(record: Record) -> Standing:
     return Standing(row, notes=tuple(notes))
 
 
+def evaluates_published_data(record: Record) -> bool:
+    """Whether a run evaluated as many samples as the test set of a row of its config has.
+
+    Raises:
+        MetafileError: The project's metafile cannot be read.
+    """
+    metafile = _metafile(ROOT / "tasks" / record.task / "metafile.yml")
+    tables = {model.collection for model in metafile.models if model.config == record.config}
+    return record.evaluated is not None and any(
+        _counts(record.evaluated, collection.test_samples)
+        for collection in metafile.collections
+        if collection.name in tables and collection.test_samples is not None
+    )
+
+
+def _counts(evaluated: int, test_samples: tuple[int, int]) -> bool:
+    fewest, most = test_samples
+    return fewest <= evaluated <= most
+
+
 @functools.cache
 def _metafile(path: Path) -> Metafile:
     return read_metafile(path)
 
 
-def _departures(record: Record, row: Model) -> list[str]:
+def _departures(record: Record, row: Model, collection: Collection) -> list[str]:
     """In what a run is not the row, in words."""
     found = []
     if record.generated:
         found.append("generated data")
     if not record.complete:
         found.append(record.state)
+    trained = record.iterations is not None
+    if trained and row.evaluation_only:
+        found.append("trained; the row is an evaluation of released weights")
+    samples = collection.test_samples
+    if record.evaluated is not None and samples and not _counts(record.evaluated, samples):
+        planned_samples = " to ".join(f"{end:,}" for end in dict.fromkeys(samples))
+        kind = SAMPLES[record.task]
+        found.append(f"{record.evaluated:,} {kind} evaluated instead of {planned_samples}")
     own, of_row = set(changes(record.options)), set(changes(row.options.split()))
     if record.batch_setting is not None:
         own.add(f"batch_setting={record.batch_setting}")
@@ -75,7 +105,6 @@ def _departures(record: Record, row: Model) -> list[str]:
         own -= {f"norm_cfg.type={norms.pop()}"} - of_row
     found += sorted(own - of_row) + [f"without {option}" for option in sorted(of_row - own)]
     match = _BATCH.search(row.name)
-    trained = record.iterations is not None
     if match and trained and record.batch_size is not None:
         planned, run = (int(match[1]), int(match[2])), (record.ranks, record.batch_size)
         if run != planned:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.report.naming import task_of
+from tasks.report.naming import changes, task_of
 
 FORMAT = 2
 BENCHMARK_FORMAT = 1
@@ -30,7 +30,10 @@ class Record:
         where: The same for readers: relative to the folders that are reported on.
         model: Title, where the run was part of a benchmark.
         row: Row of the task's metafile that a benchmark meant to reproduce.
+        evaluated: Number of samples.
         iterations: None for an evaluation of a checkpoint.
+        own_data: Options that name folders of data, where these are not what the published tables
+            evaluate; :func:`tasks.report.evaluated.with_own_data` finds out.
     """
 
     folder: Path
@@ -56,6 +59,12 @@ class Record:
     ranks: int
     device: str
     versions: dict[str, str]
+    own_data: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """The options that change the training, and those of data of its own."""
+        return (*changes(self.options), *self.own_data)
 
     @property
     def state(self) -> str:
@@ -70,6 +79,11 @@ class Record:
         if self.evaluated_at != self.iterations:
             return f"evaluated at iteration {self.evaluated_at} of {self.iterations}"
         return "complete"
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether it is no run of a seed: an evaluation has one too, but not its training's."""
+        return self.seed is None or self.iterations is None
 
     @property
     def complete(self) -> bool:

@@ -107,18 +107,42 @@ def _beside(row: Row, metric: TaskMetric, found: Standing) -> list[Cell]:
 def _costs(row: Row) -> list[Cell]:
     runs = row.records
     seeds = [run.seed for run in runs if run.seed is not None]
-    seconds = [run.seconds for run in runs if run.seconds is not None]
+    by_device = {
+        device: [run for run in runs if run.device == device]
+        for device in distinct(run.device for run in runs)
+    }
     evaluated = sorted({run.evaluated for run in runs if run.evaluated is not None})
-    peak = max(runs, key=lambda run: run.memory)
     return [
         Cell(str(len(runs)), len(runs), detail=_listed(seeds)),
         number(evaluated[0] if evaluated else None, 0),
         _batch(runs[0]),
-        number(statistics.fmean(seconds) if seconds else None, 3),
-        number(peak.memory, 0, " MiB", f"of the {peak.memory_of}"),
-        Cell("; ".join(distinct(run.device for run in runs))),
+        _side_by_side([_seconds(alike) for alike in by_device.values()]),
+        _side_by_side([_memory(alike) for alike in by_device.values()], " MiB"),
+        Cell("; ".join(by_device)),
         _versions(runs),
     ]
+
+
+def _seconds(runs: Sequence[Record]) -> Cell:
+    """The mean over runs on one kind of hardware."""
+    seconds = [run.seconds for run in runs if run.seconds is not None]
+    return number(statistics.fmean(seconds) if seconds else None, 3)
+
+
+def _memory(runs: Sequence[Record]) -> Cell:
+    """The largest peak of runs on one kind of hardware."""
+    peak = max(runs, key=lambda run: run.memory)
+    return number(peak.memory, 0, f"of the {peak.memory_of}")
+
+
+def _side_by_side(cells: Sequence[Cell], unit: str = "") -> Cell:
+    """Figures of several kinds of hardware, in the order in which these are named."""
+    orders = [cell.order for cell in cells if cell.order is not None]
+    return Cell(
+        "; ".join(cell.text for cell in cells) + unit,
+        min(orders, default=None),
+        detail="; ".join(distinct(cell.detail for cell in cells if cell.detail)),
+    )
 
 
 def _versions(runs: Sequence[Record]) -> Cell:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 
-from tasks.report.naming import changes, family, norm_rank
+from tasks.report.evaluated import samples_evaluated
+from tasks.report.naming import family, norm_rank
 from tasks.report.records import Record
-from tasks.task_metrics import TaskMetric
+from tasks.task_metrics import SAMPLES, TaskMetric
 
 # Options that say how a norm starts or is built; they differ with the norm.
 _OF_NORM = ("norm_cfg.", "load_from=")
@@ -38,7 +40,7 @@ class Row:
 
     @property
     def description(self) -> str:
-        """The name of the config, with the options that change the training of these runs."""
+        """The config's name with the options that change the training, or the run that it is."""
         return _describe(self.first, self.common)
 
     def by_seed(self, metric: TaskMetric) -> dict[int, float]:
@@ -77,8 +79,8 @@ class Group:
 
     @property
     def comparable(self) -> dict[str, Row]:
-        """The finished rows by label; a label holds the config where norms alone would clash."""
-        rows = [row for row in self.rows if row.first.complete]
+        """The finished rows of seeds by label, with the config where norms alone would clash."""
+        rows = [row for row in self.rows if row.first.complete and not row.first.stands_alone]
         norms = [row.norm for row in rows]
         return {
             row.norm if norms.count(row.norm) == 1 else f"{row.norm}, {row.description}": row
@@ -99,30 +101,33 @@ def group_runs(records: Sequence[Record], common: tuple[str, ...]) -> list[Group
         records: Its runs.
         common: Options that all of them have, which tell no group and no row from another.
     """
-    rows: dict[tuple[object, ...], list[Record]] = {}
-    for record in records:
+    settings = [_setting(record) for record in records]
+    evaluated = samples_evaluated(records, settings)
+    rows: dict[tuple[Hashable, ...], list[Record]] = {}
+    for record, setting, samples in zip(records, settings, evaluated, strict=True):
         key = (
-            *_setting(record),
-            *(record.norm, record.config, changes(record.options), record.state),
-            *((record.folder,) if record.seed is None else ()),
+            (setting, samples),
+            *(record.norm, record.config, record.changes, record.state),
+            record.folder if record.stands_alone else None,
         )
         rows.setdefault(key, []).append(record)
-    groups: dict[tuple[object, ...], list[Row]] = {}
-    for members in rows.values():
+    groups: dict[Hashable, list[Row]] = {}
+    for (setting, *_), members in rows.items():
         ordered = sorted(members, key=lambda r: (r.seed is None, r.seed or 0, r.where))
-        groups.setdefault(_setting(ordered[0]), []).append(Row(tuple(ordered), common))
-    titles = {key: _title(rows) for key, rows in groups.items()}
+        groups.setdefault(setting, []).append(Row(tuple(ordered), common))
     found = [
-        Group(titles[key], _words(rows[0].first, common), tuple(sorted(rows, key=_row_rank)))
-        for key, rows in groups.items()
+        Group(_title(rows), _words(rows[0].first, common), tuple(sorted(rows, key=_row_rank)))
+        for rows in groups.values()
     ]
+    names = Counter(group.name for group in found)
+    found = [_with_samples(group) if names[group.name] > 1 else group for group in found]
     return sorted(found, key=lambda group: (group.model, group.setting))
 
 
 def _describe(record: Record, common: Sequence[str]) -> str:
     stem = (record.config or "no config").rpartition("/")[2].removesuffix(".py")
     told, words = f"norm_cfg.type={record.norm}", [stem]
-    for option in changes(record.options):
+    for option in record.changes:
         if option in common:
             continue
         key, _, value = option.partition("=")
@@ -130,14 +135,16 @@ def _describe(record: Record, common: Sequence[str]) -> str:
             words += [option] if option != told else []
         elif key.endswith(".checkpoint"):
             words.append(f"from {value}")
+    if record.stands_alone:
+        words.append(f"in {record.where}")
     return " ".join(words)
 
 
-def _setting(record: Record) -> tuple[object, ...]:
+def _setting(record: Record) -> Hashable:
     return (
         family(record.config) if record.config else record.model,
         *(record.ranks, record.batch_size, record.batch_setting),
-        *(record.generated, record.max_iterations, record.evaluated),
+        *(record.generated, record.max_iterations),
         _shared_changes(record),
         record.iterations is None,
     )
@@ -147,7 +154,7 @@ def _shared_changes(record: Record) -> tuple[str, ...]:
     """The changes that do not belong to the norm."""
     return tuple(
         option
-        for option in changes(record.options)
+        for option in record.changes
         if not option.startswith(_OF_NORM) and _OF_WEIGHTS not in option.partition("=")[0]
     )
 
@@ -163,6 +170,15 @@ def _words(record: Record, common: Sequence[str]) -> str:
     words += [option for option in told if not option.startswith("batch_")]
     words += ["evaluation only"] if record.iterations is None else []
     return ", ".join(words)
+
+
+def _with_samples(group: Group) -> Group:
+    """The group with the number of samples in its name."""
+    records = [record for row in group.rows for record in row.records]
+    evaluated = max(record.evaluated or 0 for record in records)
+    words = f"{evaluated:,}" if evaluated else "no"
+    words += f" {SAMPLES[records[0].task]} evaluated"
+    return replace(group, setting=f"{group.setting}, {words}" if group.setting else words)
 
 
 def _row_rank(row: Row) -> tuple[object, ...]:

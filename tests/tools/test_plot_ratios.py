@@ -88,6 +88,17 @@ def test_several_and_a_comparison(tmp_path, monkeypatch, capsys):
     assert "other minus one in 3 layers" in text
 
 
+def test_a_comparison_is_over_the_axis(tmp_path, monkeypatch, capsys):
+    one, other = work_dir(tmp_path / "one"), work_dir(tmp_path / "other", "SSN")
+    drawn = []
+    for axis in ("depth", "receptive-field"):
+        out = tmp_path / axis
+        arguments = ["--compare", one, other, "--axis", axis, "--out", out]
+        assert run(monkeypatch, capsys, *arguments)[0] == 0
+        drawn.append((out / "comparison.png").read_bytes())
+    assert drawn[0] != drawn[1]
+
+
 class TestErrors:
     def check(self, monkeypatch, capsys, *arguments) -> str:
         code, _, err = run(monkeypatch, capsys, *arguments)
@@ -122,6 +133,9 @@ class TestErrors:
     def test_no_receptive_fields(self, tmp_path, monkeypatch, capsys):
         folder = work_dir(tmp_path / "run", field=None)
         text = self.check(monkeypatch, capsys, folder, "--axis", "receptive-field")
+        assert "does not say the receptive field of any layer" in text
+        arguments = ["--compare", folder, folder, "--axis", "receptive-field"]
+        text = self.check(monkeypatch, capsys, *arguments)
         assert "does not say the receptive field of any layer" in text
 
     def test_nothing(self, monkeypatch, capsys):

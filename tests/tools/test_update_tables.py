@@ -60,6 +60,24 @@ def test_a_collection_can_measure_other_metrics_than_are_published(tmp_path):
     assert one[3:] == ["40.0", "paper; d1", "39.25", "not measured |"]
 
 
+@pytest.mark.parametrize(
+    ("given", "read"), [("50000", (50_000, 50_000)), ("[18000, 20000]", (18_000, 20_000))]
+)
+def test_how_many_samples_a_test_set_has(task, given, read):
+    path = task / "metafile.yml"
+    metadata = f"8 GPUs, Metadata: {{Test Data: val, Test Samples: {given}}}"
+    path.write_text(METAFILE.replace("8 GPUs", metadata))
+    assert read_metafile(path).collections[0].test_samples == read
+    path.write_text(METAFILE)
+    assert read_metafile(path).collections[0].test_samples is None
+
+
+def test_rows_that_evaluate_released_weights_say_so(task):
+    path = task / "metafile.yml"
+    path.write_text(METAFILE.replace("one.py\n", "one.py\n  Evaluation Only: true\n"))
+    assert [model.evaluation_only for model in read_metafile(path).models] == [True, False]
+
+
 def test_tables_of_this_repository_are_up_to_date():
     result = run_tool("--check")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
@@ -102,6 +120,9 @@ def test_table_keeps_published_and_measured_apart(task):
         ("Source: paper, ", "", "'Published' of one has no 'Source'"),
         ("  Results: []\n", "", "two has no 'Results'"),
         ("- {Name: Boxes", "- {Name: [", "not YAML"),
+        ("8 GPUs", "8 GPUs, Metadata: {Test Samples: many}", "'Test Samples' of Boxes is 'many'"),
+        ("8 GPUs", "8 GPUs, Metadata: {Test Samples: [2, 1]}", r"Boxes is \[2, 1\]; it must be"),
+        ("one.py\n", "one.py\n  Evaluation Only: 1\n", "'Evaluation Only' of one is 1; it must be"),
     ],
 )
 def test_bad_metafile_is_an_error_that_names_the_file(task, old, new, message):

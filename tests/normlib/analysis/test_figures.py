@@ -80,6 +80,11 @@ class TestSvg:
     def test_is_the_same_every_time(self):
         assert to_svg(bars(), "bars") == to_svg(bars(), "bars")
 
+    def test_places_have_hundredths_of_a_point(self):
+        paths = [e.get("d") for e in parsed(to_svg(bars(), "bars")).iter() if e.get("d")]
+        assert paths
+        assert not [path for path in paths if re.search(r"\.\d{3}|\.\d*0\b", path)]
+
     @pytest.mark.parametrize("title", ["</text><script>alert(1)</script>", r"$\frac$ and $1"])
     def test_hostile_text_is_text(self, title):
         svg = to_svg(bars(title), '"><script>alert(2)</script>')

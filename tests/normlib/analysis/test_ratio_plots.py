@@ -13,6 +13,7 @@ from matplotlib.colors import to_hex
 
 from normlib.analysis import ratio_plots
 from normlib.analysis.figures import COLOURS, MARKERS, save_png, to_svg
+from normlib.analysis.ratio_dynamics import MOST_MOMENTS
 from normlib.analysis.ratio_record import RatioRecordError
 from normlib.analysis.ratio_summary import part_means, symmetric_kl
 from tests.normlib.analysis.ratio_records import LAYERS, layer, one_hot_record, random_record
@@ -121,6 +122,18 @@ class TestDynamics:
         titles = [axes.get_title() for axes in figure.axes[:3]]
         assert titles == ["backbone (2)", "neck (1)", "head (1)"]
 
+    def test_of_a_long_training_some_moments_are_drawn_from_first_to_last(self):
+        record = random_record(moments=1000)
+        (line, *_) = ratio_plots.dynamics(record).axes[0].lines
+        iterations = line.get_xdata()
+        assert len(iterations) == MOST_MOMENTS
+        assert (iterations[0], iterations[-1]) == (0, 9990)
+        assert set(np.diff(iterations)) == {120, 130}
+        drawn = dict(
+            zip(record.iterations, record.part("backbone").means[..., 0].mean(1), strict=True)
+        )
+        np.testing.assert_allclose(line.get_ydata(), [drawn[k] for k in iterations])
+
     def test_of_layers(self):
         record = random_record()
         figure = ratio_plots.dynamics(record, "layer", ["neck.norm"])
@@ -147,21 +160,30 @@ class TestDynamics:
 
 
 class TestChoices:
-    def test_runs_of_one_choice_are_one_bar(self):
-        record = one_hot_record([["in", "bn"], ["ln", "ln"]])
+    @staticmethod
+    def areas(panel, name) -> list[tuple[float, ...]]:
+        """Opacity, first and last layer, begin and end of the rectangles of one statistics."""
+        return sorted(
+            (area.get_alpha() or 1, *(corners[:, 1].min() + 0.5, corners[:, 1].max() - 0.5),
+             *(corners[:, 0].min(), corners[:, 0].max()))
+            for area in bars(panel)[name]
+            for corners in area.get_path().to_polygons()
+        )  # fmt: skip
+
+    def test_neighbours_of_one_choice_are_one_rectangle(self):
+        record = one_hot_record([["in", "bn"], ["ln", "ln"], ["ln", "bn"], ["in", "bn"]])
         means, variances = ratio_plots.choices(record).axes
         # Soft up to the middle of the two moments, with "in" the largest; hard from there on.
-        found = {
-            name: sorted(
-                (round(bar.get_y() + 0.5), bar.get_x(), bar.get_width(), bar.get_alpha())
-                for bar in of_name
-            )
-            for name, of_name in bars(means).items()
-        }
-        assert found["in"] == [(0, 0, 5, 0.3), (0, 5, 5, None), (1, 0, 5, 0.3)]
-        assert found["ln"] == [(1, 5, 5, None)]
-        assert found["bn"] == []
-        assert [bar.get_hatch() for bar in bars(variances)["ln"]] == ["----"]
+        assert self.areas(means, "in") == [(0.3, 0, 3, 0, 5), (1, 0, 0, 5, 10), (1, 3, 3, 5, 10)]
+        assert self.areas(means, "ln") == [(1, 1, 2, 5, 10)]
+        assert self.areas(means, "bn") == []
+        assert [area.get_hatch() for area in bars(variances)["ln"]] == ["----"]
+
+    def test_a_picture_of_a_long_training_stays_small(self):
+        # What each of 59 layers has most of changes at nearly every moment.
+        record = random_record(DEEP, moments=1000)
+        assert len(to_svg(ratio_plots.choices(record), "a")) < 450_000
+        assert len(to_svg(ratio_plots.dynamics(record), "a")) < 150_000
 
     @pytest.mark.parametrize("draw", [ratio_plots.choices, ratio_plots.dynamics])
     def test_the_course_needs_two_moments(self, draw):
@@ -192,6 +214,18 @@ class TestComparison:
         np.testing.assert_allclose(drawn[:3] + drawn[3:], difference, atol=1e-6)
         assert figure.legends[0].get_title().get_text() == "SSN − SN"
         assert "not drawn, since only in SN (1)" in figure.axes[1].get_xlabel()
+
+    def test_over_receptive_fields(self):
+        one, other = random_record(seed=1), random_record(tuple(reversed(LAYERS)), seed=2)
+        figure = ratio_plots.comparison(one, other, ("SN", "SSN"), "receptive field")
+        drawn = heights(figure.axes[0])
+        order, twins = [0, 2, 1], [3, 1, 2]  # fields of 7, 11 and 19; the head's is not known
+        difference = other.means[-1, twins] - one.means[-1, order]
+        np.testing.assert_allclose(drawn[:3] + drawn[3:], difference, atol=1e-6)
+        assert [text.get_text() for text in figure.axes[1].get_xticklabels()] == ["7", "11", "19"]
+        assert figure.axes[1].get_xlabel() == (
+            "receptive field (pixels); unknown or unbounded for 1 of 4 layers"
+        )
 
     def test_long_names_stay_in_the_picture_and_run_over_nothing(self):
         names = tuple("_".join([f"arcface_ir18_toy_{norm}_seed0"] * 4) for norm in ("sn", "ssn"))

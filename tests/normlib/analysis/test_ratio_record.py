@@ -34,11 +34,14 @@ def test_parts_are_in_the_order_of_the_model():
         record.part("tail")
 
 
-def test_a_moment():
+def test_moments():
     record = random_record()
     for last in (record.at(-1), record.at(4)):
         assert last.iterations.tolist() == [40]
         np.testing.assert_array_equal(last.variances, record.variances[-1:])
+    some = record.at(0, -2)
+    assert some.iterations.tolist() == [0, 30]
+    np.testing.assert_array_equal(some.means, record.means[[0, 3]])
     with pytest.raises(IndexError):
         record.at(5)
 

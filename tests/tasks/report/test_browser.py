@@ -76,7 +76,7 @@ def visit(browser, demo) -> Iterator:
     def open_page(width=1280, height=800, **settings) -> Page:
         context = browser.new_context(viewport={"width": width, "height": height}, **settings)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)
         visited = Visit(page)
         opened.append(visited)
         page.on("console", lambda message: visited.complaints.append(message.text))

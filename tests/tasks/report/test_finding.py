@@ -124,6 +124,18 @@ def test_paths_alone_do_not_make_another_run(tmp_path):
     assert len(found(tmp_path)[0]) == 1
 
 
+def test_a_run_that_was_never_evaluated_is_the_same_as_one_that_was(tmp_path):
+    write_metrics(tmp_path / "old")
+    write_metrics(tmp_path / "new", evaluated_samples=None, evaluated_at=None, metrics={})
+    assert found(tmp_path) == (["old"], ["new: the same run as old, which counts"])
+
+
+def test_what_was_evaluated_makes_another_run(tmp_path):
+    for name, samples in (("some", 10), ("all", 40)):
+        write_metrics(tmp_path / name, evaluated_samples=samples)
+    assert found(tmp_path) == (["all", "some"], [])
+
+
 def evaluation(folder, **metrics):
     nothing = dict.fromkeys(("iterations", "max_iterations", "evaluated_at"))
     return write_metrics(folder, metrics=metrics, **nothing)

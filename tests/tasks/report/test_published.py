@@ -11,6 +11,9 @@ from tests.tasks.report.work_dirs import write_benchmark, write_metrics
 SN_FPN = "configs/detection/faster-rcnn_r50-sn_fpn_8xb2-1x_coco.py"
 I3D = "configs/video/modern/i3d_r50-32x2_8xb8-100e_kinetics400.py"
 RESNET = "configs/classification/resnet50-bn_8xb32-100e_imagenet.py"
+RELEASED = "configs/segmentation/paper/deeplab_r50-d8-released_8xb2-100k_ade20k.py"
+EVALUATED = {"classification": 50_000, "detection": 5000, "segmentation": 2000, "video": 19_404}
+NOT_TRAINED = dict.fromkeys(("iterations", "max_iterations", "evaluated_at"))
 
 
 @pytest.fixture
@@ -18,16 +21,16 @@ def stands(tmp_path):
     """Where a run of a config stands; real data and the planned batch unless changed."""
 
     def find(config, *options, ranks=8, batch_size=2, row=None, batch_setting=None, **changes):
+        task = config.split("/")[1]
         folder = write_metrics(
             tmp_path,
             run_config=config,
             run_options=list(options),
             run_batch_size=batch_size,
             ranks=ranks,
-            **{"run_generated_data": False, **changes},
+            **{"run_generated_data": False, "evaluated_samples": EVALUATED[task], **changes},
         )
         if row or batch_setting:
-            task = config.split("/")[1]
             write_benchmark(folder, row=row, task=task, batch_setting=batch_setting)
         return standing(read_record(folder, "run"))
 
@@ -87,8 +90,39 @@ def test_a_run_that_has_not_ended_is_not_the_row(stands):
 
 
 def test_an_evaluation_needs_no_batch(stands):
-    nothing = dict.fromkeys(("iterations", "max_iterations", "evaluated_at"))
-    assert stands(SN_FPN, ranks=1, **nothing).row is not None
+    assert stands(SN_FPN, ranks=1, **NOT_TRAINED).row is not None
+
+
+@pytest.mark.parametrize(
+    ("config", "batch_size", "evaluated", "reason"),
+    [
+        (RESNET, 32, 120, "120 images evaluated instead of 50,000"),
+        (SN_FPN, 2, 4999, "4,999 images evaluated instead of 5,000"),
+        (I3D, 8, 400, "400 videos evaluated instead of 18,000 to 20,000"),
+    ],
+)
+def test_data_of_another_size_are_not_those_of_the_table(
+    stands, config, batch_size, evaluated, reason
+):
+    own = f"{config.split('/')[1]}_data.root=/data/own"
+    found = stands(config, own, batch_size=batch_size, evaluated_samples=evaluated)
+    assert found.row is None
+    assert found.reason.endswith(f": {reason}")
+
+
+@pytest.mark.parametrize("evaluated", [18_000, 19_906])
+def test_some_videos_may_have_vanished(stands, evaluated):
+    assert stands(I3D, batch_size=8, evaluated_samples=evaluated).row is not None
+
+
+def test_a_training_is_no_evaluation_of_released_weights(stands):
+    assert stands(RELEASED, **NOT_TRAINED).row.published.metrics["mIoU"] == 38.72
+    found = stands(RELEASED)
+    assert found.row is None
+    assert found.reason == (
+        "differs from the row deeplab_r50-d8-released_8xb2-100k_ade20k: trained; the row is an "
+        "evaluation of released weights"
+    )
 
 
 def test_a_config_that_is_in_no_table(stands):

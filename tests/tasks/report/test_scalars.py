@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tasks.report.records import read_record
@@ -48,6 +50,32 @@ def test_evaluations_that_are_counted_in_epochs_stand_at_their_iterations(run):
     ]
     (folder / "scalars.json").write_text("\n".join(lines))
     assert curves(run)[1].iterations == (20, 40)
+
+
+@pytest.mark.parametrize("by_epoch", [True, False])
+@pytest.mark.parametrize("stops", [(5, 10), (2, 5, 10)])
+def test_points_of_a_resumed_training_stand_at_their_iterations(tmp_path, by_epoch, stops):
+    run = write_metrics(tmp_path / "run", iterations=1000, max_iterations=1000, evaluated_at=1000)
+    begin = 1
+    for place, stop in enumerate(stops):
+        lines = []
+        for epoch in range(begin, stop + 1):
+            lines += [{"loss": 1.0, "step": 100 * epoch - 50}, {"loss": 1.0, "step": 100 * epoch}]
+            lines.append({KEY: epoch / 100, "step": epoch if by_epoch else 100 * epoch})
+        folder = run / f"20261128_13000{place}" / "vis_data"
+        folder.mkdir(parents=True)
+        (folder / "scalars.json").write_text("\n".join(map(json.dumps, lines)))
+        begin = stop + 1
+    metric = curves(run)[1]
+    assert metric.iterations == tuple(range(100, 1001, 100))
+    assert metric.values == pytest.approx(range(1, 11))
+
+
+def test_a_resumed_training_that_has_not_been_evaluated_again(tmp_path):
+    run = write_metrics(tmp_path / "run", iterations=20, evaluated_at=20)
+    write_scalars(run, {10: 3.0, 20: 2.0}, {20: {KEY: 0.1}})
+    write_scalars(run, {30: 1.5}, started="20261128_140000")
+    assert curves(run)[1] == Curve((20,), (10.0,))
 
 
 def test_evaluations_without_a_count_stand_at_the_last_loss(run):

@@ -10,8 +10,9 @@ from tasks.report.finding import find_records
 from tasks.report.tables import task_tables
 from tests.tasks.report.work_dirs import FASTER_RCNN, write_benchmark, write_metrics, write_run
 
+RESNET = "configs/classification/resnet50-bn_8xb32-100e_imagenet.py"
 SN_FPN = "configs/detection/faster-rcnn_r50-sn_fpn_8xb2-1x_coco.py"
-REAL = {"run_generated_data": False, "run_options": [], "ranks": 8}
+REAL = {"run_generated_data": False, "run_options": [], "ranks": 8, "evaluated_samples": 5000}
 
 
 def tables(folder, task="detection"):
@@ -202,6 +203,47 @@ def test_runs_of_other_settings_are_not_compared(tmp_path, changes):
     assert found.differences is None
 
 
+@pytest.mark.parametrize("evaluated", [(120, 5000), (120, 120)])
+def test_own_data_sets_of_one_config_stand_apart(tmp_path, evaluated):
+    for name, samples in zip(("flowers", "birds"), evaluated, strict=True):
+        options = [f"imagenet_data.root=/data/{name}"]
+        write_run(tmp_path / name, "classification", "BN", 0, 98.0, RESNET, **REAL
+                  | {"run_options": options, "evaluated_samples": samples})  # fmt: skip
+    content = find_records([tmp_path])
+    assert content.skipped == []
+    found = task_tables("classification", content.records)
+    assert {group.name for group in found.groups} == {
+        f"resnet50_8xb32-100e_imagenet, 8 × 2, imagenet_data.root={name}"
+        for name in ("flowers", "birds")
+    }
+
+
+def test_groups_that_differ_in_what_was_evaluated_alone_have_names_of_their_own(tmp_path):
+    for samples in (10, 40):
+        write_run(tmp_path / str(samples), "detection", "BN", 0, 24.0, evaluated_samples=samples)
+    assert [group.name for group in tables(tmp_path).groups] == [
+        f"faster-rcnn_r18_fpn_toy, 2 × 2, {samples} images evaluated" for samples in (10, 40)
+    ]
+
+
+def test_the_data_of_the_table_are_one_set_wherever_they_lie(tmp_path):
+    for seed, place in enumerate(("/ssd/imagenet", "/nfs/in1k")):
+        write_run(tmp_path, "classification", "BN", seed, 76.0, RESNET, **REAL
+                  | {"run_options": [f"imagenet_data.root={place}"],
+                     "evaluated_samples": 50_000})  # fmt: skip
+    assert [row["seeds"] for row in rows(tables(tmp_path, "classification").results)] == ["2"]
+
+
+def test_a_seed_that_was_never_evaluated_is_of_the_group_of_the_others(tmp_path):
+    nothing = {"evaluated_at": None, "evaluated_samples": None, "metrics": {}}
+    options = ["imagenet_data.root=/data/flowers"]
+    for seed, changes in enumerate(({}, nothing)):
+        write_run(tmp_path, "classification", "BN", seed, 98.0, RESNET,
+                  **REAL | {"run_options": options} | changes)  # fmt: skip
+    (group,) = tables(tmp_path, "classification").groups
+    assert [row.first.state for row in group.rows] == ["complete", "not evaluated"]
+
+
 def test_what_belongs_to_a_norm_does_not_keep_it_from_comparison(tmp_path):
     write_run(tmp_path, "detection", "BN", 0, 24.0)
     options = ["norm_cfg.type=GN", "norm_cfg.num_groups=4",
@@ -285,6 +327,17 @@ def test_several_devices_and_versions_are_said(tmp_path):
     )
 
 
+def test_costs_of_seeds_on_several_devices_stand_side_by_side(tmp_path):
+    costs = [("H100", 0.1, 900.0), ("A100", 0.3, 990.0), ("H100", 0.12, 905.0), ("T4", None, 700.0)]
+    for seed, (device, seconds, memory) in enumerate(costs):
+        write_run(tmp_path, "detection", "BN", seed, 25.0, device=device, memory_of="device",
+                  seconds_per_iteration=seconds, peak_memory_mib=memory)  # fmt: skip
+    (row,) = rows(tables(tmp_path).results)
+    assert row["s/iteration"] == "0.110; 0.300; –"
+    assert row["peak memory"] == "905; 990; 700 MiB"
+    assert row["hardware"] == "H100; A100; T4"
+
+
 def test_multi_scale_figures_have_a_column(tmp_path):
     config = "configs/segmentation/toy/deeplab_r18_toy-ade20k.py"
     metrics = {"mIoU": 30.0, "tta/mIoU": 31.5}
@@ -297,10 +350,27 @@ def test_an_evaluation_of_a_released_model_stands_beside_its_row(tmp_path):
     config = "configs/segmentation/paper/deeplab_r50-d8-released_8xb2-100k_ade20k.py"
     nothing = dict.fromkeys(("iterations", "max_iterations", "evaluated_at"))
     write_metrics(tmp_path, run_config=config, run_generated_data=False, run_norm="SN",
-                  metrics={"mIoU": 38.7, "tta/mIoU": 39.2}, ranks=1, **nothing)  # fmt: skip
+                  metrics={"mIoU": 38.7, "tta/mIoU": 39.2}, ranks=1, evaluated_samples=2000,
+                  **nothing)  # fmt: skip
     found = tables(tmp_path, "segmentation")
     assert found.results.lines[0].marks == ("evaluation only",)
+    assert rows(found.results)[0]["mIoU, published"] == "38.72"
     assert "Evaluation only: how the checkpoint was trained is not in its record." in found.notes
+
+
+def test_checkpoints_that_were_evaluated_are_rows_of_their_own(tmp_path):
+    nothing = dict.fromkeys(("iterations", "max_iterations", "evaluated_at"))
+    for name, value in (("epoch_50", 0.3), ("epoch_100", 0.4)):
+        write_metrics(tmp_path / name, metrics={"coco/bbox_mAP": value}, **nothing)
+    found = tables(tmp_path)
+    assert [
+        (row["box AP"], row["seeds"], line.cells[0].detail)
+        for row, line in zip(rows(found.results), found.results.lines, strict=True)
+    ] == [
+        ("40.00", "1", "faster-rcnn_r18_fpn_toy in epoch_100"),
+        ("30.00", "1", "faster-rcnn_r18_fpn_toy in epoch_50"),
+    ]
+    assert found.differences is None  # the seed of an evaluation is not that of the training
 
 
 def test_runs_without_a_seed_are_rows_of_their_own(tmp_path):
