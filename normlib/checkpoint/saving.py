@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from normlib.checkpoint.integrity import refuse_compressed
+
 _SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
@@ -188,6 +190,7 @@ def read_meta(path: Path) -> dict[str, Any]:
             with safe_open(path, "pt") as file:
                 texts = file.metadata() or {}
             return {key: json.loads(text) for key, text in texts.items() if key != "format"}
+        refuse_compressed(path)
         meta = torch.load(path, map_location="cpu", mmap=True, weights_only=True)["meta"]
         return dict(meta)
     except Exception:  # what a damaged or foreign file raises is open; loading it will say more

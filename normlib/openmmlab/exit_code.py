@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import torch.distributed as dist
+
 from normlib.openmmlab import collectives, processes
 from normlib.openmmlab.errors import TrainingInterrupted
 
@@ -24,7 +26,8 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 def exit_code(command: Callable[[], object]) -> int:
     """Run a command for a shell: a mistake of the user's is one line, a bug keeps its traceback.
 
-    The process group, if the command has opened one, is closed.
+    The process group, if the command has opened one, is closed; after a bug it is left to the end
+    of the process, whose traceback holds what uses the group.
 
     Returns:
         0; 1 where another process of the run has ended or hangs; 2 after an error that is the
@@ -54,13 +57,14 @@ def _known(error: BaseException) -> tuple[int, str, str] | None:
         return INTERRUPTED, "interrupted", ""
     if isinstance(error, TrainingInterrupted):
         return SAVED, "stopped", str(error)
-    if waited := collectives.timed_out(error):
-        return LOST, "error", waited
-    if _PEER_LOST.search(str(error)):
-        return LOST, "stopped", "another process of the run has ended"
     if _is_users(error):
         # A DataLoader worker puts the traceback before the message.
         return MISTAKE, "error", str(error).rpartition(f"{type(error).__qualname__}: ")[2].strip()
+    if waited := collectives.timed_out(error):
+        return LOST, "error", waited
+    # Without a group it is said of some other connection.
+    if dist.is_initialized() and _PEER_LOST.search(str(error)):
+        return LOST, "stopped", "another process of the run has ended"
     return None
 
 

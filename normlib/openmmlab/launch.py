@@ -174,7 +174,7 @@ def _apply_rule(rule: Callable[[Config], None], name: str, cfg: Config, needs_da
     try:
         rule(copy.deepcopy(cfg))
     except ValueError as error:
-        print_log(f"{name} is passed over, the config's classes hold: {error}", "current")
+        print_log(f"{name} is skipped; the classes of the config are used: {error}", "current")
     else:
         rule(cfg)
 

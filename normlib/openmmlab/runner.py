@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
 from mmengine.device import get_device
-from mmengine.dist import broadcast, get_world_size, is_main_process
+from mmengine.dist import broadcast, broadcast_object_list, get_world_size, is_main_process
 from mmengine.fileio import join_path
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -18,13 +18,12 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from normlib.checkpoint.saving import read_meta
 from normlib.openmmlab import sharded
 from normlib.openmmlab.errors import ConfigError
 from normlib.openmmlab.hooks.metrics_file import evaluated_at
 from normlib.openmmlab.hooks.stop_signal import StopSignalHook
 from normlib.openmmlab.pretrained import load_weights, state_dict_of
-from normlib.openmmlab.resuming.choice import choose
+from normlib.openmmlab.resuming.choice import choose, meta_to_resume
 from normlib.openmmlab.resuming.data_loading import CheckedLoader, naming_dead_workers
 from normlib.openmmlab.resuming.loops import ExactEpochLoop, ExactIterLoop
 from normlib.openmmlab.resuming.run_state import (
@@ -147,7 +146,7 @@ class CheckedRunner(Runner):
 
     def _adopt_seed(self, checkpoint: str) -> None:
         """Draw as the run that is resumed did, from the building of dataloaders on."""
-        seed = read_meta(Path(checkpoint).expanduser()).get("seed")
+        seed = meta_to_resume(checkpoint).get("seed")
         given = self._randomness_cfg.get("seed")
         if seed is None or seed == given:
             return
@@ -171,7 +170,7 @@ class CheckedRunner(Runner):
         place = place_of(self._resumed_meta)
         go_on(self, place)
         for note in inexact(self, place):
-            self.logger.warning(f"not exactly as without the interruption: {note}")
+            self.logger.warning(f"this resume is not bit-exact: {note}")
         if changes := changed_settings(self, self._resumed_meta):
             more = f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
             listed = "; ".join(changes[:_SHOWN])
@@ -181,11 +180,21 @@ class CheckedRunner(Runner):
         if isinstance(loop, ExactEpochLoop | ExactIterLoop):
             loop.validates_first = self._lacks_validation(loop)
         recorded = self.message_hub.runtime_info
-        best = [key for key in recorded if key.startswith("best_ckpt")]
-        own = Path(self.work_dir).resolve()
-        if any(own not in Path(str(recorded[key])).resolve().parents for key in best):
+        if self._has_best_elsewhere(recorded):
             for key in [key for key in recorded if key.startswith("best_")]:
                 del recorded[key]
+
+    def _has_best_elsewhere(self, recorded: Mapping[str, Any]) -> bool:
+        """Whether the best checkpoint so far is that of a run with another work directory.
+
+        Rank 0, which wrote it, says so for all: they compare the next ones with its score, and save
+        together.
+        """
+        own = Path(self.work_dir).resolve()
+        best = [Path(str(recorded[key])) for key in recorded if key.startswith("best_ckpt")]
+        elsewhere = [any(own not in path.resolve().parents for path in best)]
+        broadcast_object_list(elsewhere)
+        return elsewhere[0]
 
     def _lacks_validation(self, loop: ExactEpochLoop | ExactIterLoop) -> bool:
         """Whether a run ended between its last checkpoint and the validation that was to follow."""
@@ -193,7 +202,10 @@ class CheckedRunner(Runner):
             due = loop.epoch > 0 and not loop.batches_done and loop.validates_after(loop.epoch)
         else:
             due = loop.iter > 0 and loop.validates_after(loop.iter)
-        return due and self.iter != evaluated_at(self.work_dir)
+        # All ranks validate or none: the file of rank 0 decides, which alone writes it.
+        lacks = [due and self.iter != evaluated_at(self.work_dir)]
+        broadcast_object_list(lacks)
+        return lacks[0]
 
     def _check_epoch_length(self, before: int | None) -> None:
         """Warn where an epoch has another number of iterations than before."""

@@ -12,7 +12,6 @@ import logging
 import os
 import pickle
 import re
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +31,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
 from normlib.checkpoint import download
+from normlib.checkpoint.integrity import DamagedFileError, refuse_compressed
 from normlib.openmmlab import safe_files
 from normlib.openmmlab.errors import CheckpointError
 
@@ -78,10 +78,12 @@ def load_file(path: str | os.PathLike[str], map_location: MapLocation = None) ->
     try:
         if path.suffix == ".safetensors":
             return _load_safetensors(path, map_location)
-        _refuse_compressed(path)
+        refuse_compressed(path)
         return torch.load(path, map_location=map_location, weights_only=True)
     except CheckpointError:
         raise
+    except DamagedFileError as error:
+        raise CheckpointError(f"checkpoint {error}") from error
     except Exception as error:  # what a damaged or hostile file makes an unpickler raise is open
         # Of a zip file that is cut short, torch asks for bytes before its start.
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
@@ -147,22 +149,6 @@ def _refuse(filename: str, map_location: MapLocation = None) -> Any:
         f"checkpoint {filename!r} is at a place from which nothing is loaded; fetch the file, and "
         "name the local one"
     )
-
-
-def _refuse_compressed(path: Path) -> None:
-    """Raise for an archive that unpacks to more than it is: torch compresses nothing."""
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        records = archive.infolist()
-    packed = next((record for record in records if record.compress_type), None)
-    total, size = sum(record.file_size for record in records), path.stat().st_size
-    if packed is not None or total > size:
-        what = f"its record {packed.filename} is compressed" if packed else "its records overlap"
-        raise CheckpointError(
-            f"checkpoint {path} is refused: {what}, so that its {size:,} bytes would become "
-            f"{total:,}; torch.save writes no such file"
-        )
 
 
 def _safe_globals() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:

@@ -38,7 +38,7 @@ class StepGuard:
         self.has_skipped = False
         self._wrapper = wrapper
         self._step = wrapper.update_params
-        self._buffers = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
+        self._buffers = list(model.buffers())
         self._kept: list[Tensor] = []
         wrapper.update_params = self._update_params
 

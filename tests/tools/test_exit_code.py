@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from mmengine.registry import DATASETS
 
 from normlib.openmmlab import commands
@@ -63,12 +65,32 @@ class TestExitCode:
         monkeypatch.setenv("RANK", "1")
 
         def command():
+            dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
             raise RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [::1]")
 
         assert exit_code(command) == 1
         assert capsys.readouterr().err == (
             "stopped (rank 1): another process of the run has ended\n"
         )
+        assert not dist.is_initialized()
+
+    def test_a_connection_to_elsewhere_is_no_process_of_the_run(self, capsys, monkeypatch):
+        monkeypatch.delenv("RANK", raising=False)
+        lost = ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+
+        def download():
+            dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+            raise CheckpointError(f"r50.pth cannot be fetched: {lost}")
+
+        def other():
+            raise lost
+
+        assert exit_code(download) == 2
+        assert capsys.readouterr().err == (
+            "error: r50.pth cannot be fetched: [Errno 104] Connection reset by peer\n"
+        )
+        with pytest.raises(ConnectionResetError):
+            exit_code(other)
 
     def test_interrupts(self):
         def command():

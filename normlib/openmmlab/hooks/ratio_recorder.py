@@ -39,8 +39,9 @@ class RatioRecorderHook(Hook):
 
     The ratios leave the device in a copy that is started before an iteration and read after it, so
     that no iteration waits for the device. A snapshot takes about 1 ms of a CPU core for the 53
-    layers of a ResNet-50, and so 0.2 s in a training. Nothing that is trained changes, and no random
-    number is drawn. Rank 0 does the work. In a model without switchable norms the hook does nothing.
+    layers of a ResNet-50, and so 0.2 s in a training. Nothing that is trained changes, and no
+    random number is drawn. Rank 0 does the work. In a model without switchable norms the hook does
+    nothing.
 
     Args:
         snapshots: How many moments to record, about.

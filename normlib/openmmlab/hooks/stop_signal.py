@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +27,9 @@ from normlib.openmmlab.hooks.non_finite_loss import NonFiniteLossHook
 from normlib.openmmlab.resuming.run_state import INTERRUPTED
 
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+# One request may come twice: `timeout` signals a process and its group, and a scheduler all
+# processes, while the launcher among them passes its own signal on.
+SAME_REQUEST_SECONDS = 2.0
 
 
 @HOOKS.register_module()
@@ -37,8 +41,8 @@ class StopSignalHook(Hook):
     all agree, by a collective of one number that no iteration waits for, on the iteration after
     which they stop. ``last_checkpoint`` then names ``interrupted_iter_N.pth``, from which the run
     goes on exactly, in the middle of an epoch, too. The last two of them stay until the run has
-    saved again. A signal during a validation, or while a checkpoint is written, counts after it. A
-    second one ends the process at once.
+    saved again. A signal during a validation, or while a checkpoint is written, counts after it.
+    Another one, two seconds or more after the first, ends the process at once.
 
     No rank ends before rank 0 has written everything, be it here or at the end of a training:
     launchers kill the processes that are left some time after the first has ended.
@@ -54,14 +58,15 @@ class StopSignalHook(Hook):
     priority = "LOWEST"
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
+        # When the first signal came; no lock is to be taken within its handler.
+        self._asked: float | None = None
         self._before: dict[int, Any] = {}
         self._group: Any = None
         self._vote: tuple[Tensor, Any] | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Listen."""
-        self._asked.clear()
+        self._asked = None
         self._vote = None
         if dist.is_distributed() and torch.distributed.get_backend() != "gloo":
             # A vote on the device would have every iteration wait for it to run dry.
@@ -101,21 +106,23 @@ class StopSignalHook(Hook):
         self._before = {}
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self._asked.is_set():
+        now = time.monotonic()
+        if self._asked is None:
+            self._asked = now
+        elif now - self._asked >= SAME_REQUEST_SECONDS:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        self._asked.set()
 
     def _decided(self) -> bool:
         """Whether all ranks know that one was asked; each call opens the next vote."""
         if not dist.is_distributed():
-            return self._asked.is_set()
+            return self._asked is not None
         decided = False
         if self._vote is not None:
             votes, work = self._vote
             work.wait()
             decided = bool(votes)
-        votes = torch.tensor(int(self._asked.is_set()))
+        votes = torch.tensor(int(self._asked is not None))
         work = torch.distributed.all_reduce(
             votes, torch.distributed.ReduceOp.MAX, group=self._group, async_op=True
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from logging import Logger
 from pathlib import Path
+from typing import Any
 
 from mmengine import dist
+from mmengine.runner.checkpoint import CheckpointLoader
 
 from normlib.checkpoint.integrity import DamagedFileError, check_whole
 from normlib.checkpoint.saving import read_meta
@@ -31,7 +33,8 @@ def choose(work_dir: str, resume: bool | str, load_from: str | None, logger: Log
         logger: Is told which files are damaged, and what comes in their place.
 
     Raises:
-        CheckpointError: The checkpoint is missing or damaged, or all of the work directory are.
+        CheckpointError: The checkpoint is missing, damaged or holds weights alone, or all of the
+            work directory are damaged.
     """
     found: list[tuple[str | None, str | None]] = [(None, None)]
     if dist.is_main_process():
@@ -77,23 +80,48 @@ def newest_whole(folder: Path, logger: Logger, run: str | None = None) -> Path |
     """
     damaged = []
     for path in _candidates(folder):
+        meta = read_meta(path)
+        if meta and run not in (None, meta.get("run_id")):
+            continue
         try:
             check_whole(path)
-            meta = read_meta(path)
             if "iter" not in meta:
                 raise DamagedFileError(f"{path} does not tell its iteration, or cannot be loaded")
         except (DamagedFileError, OSError) as error:
             damaged.append(str(error))
             logger.warning(f"{error}; looking for the checkpoint before it")
             continue
-        if run is None or meta.get("run_id") == run:
-            return path
+        return path
     if damaged and run is None:
         raise CheckpointError(
             f"no checkpoint in {folder} is whole: {'; '.join(damaged)}. Name another one with "
             "--resume PATH, or remove them to train from the start"
         )
     return None
+
+
+def meta_to_resume(checkpoint: str) -> dict[str, Any]:
+    """What a checkpoint tells of the run that a training is to go on with.
+
+    A collective call for a URL, which rank 0 downloads first.
+
+    Args:
+        checkpoint: Path or URL.
+
+    Raises:
+        CheckpointError: It cannot be loaded, or tells of no run, as weights alone.
+    """
+    meta: Any = {} if "://" in checkpoint else read_meta(Path(checkpoint).expanduser())
+    if "iter" not in meta:
+        # Of a URL, and of a file in the older format of torch; of any other the error says more.
+        loaded = CheckpointLoader.load_checkpoint(checkpoint, "cpu")
+        meta = loaded.get("meta") if isinstance(loaded, Mapping) else None
+    if not isinstance(meta, Mapping) or "iter" not in meta:
+        raise CheckpointError(
+            f"--resume {checkpoint}: it holds weights and no run to go on with (no iteration); to "
+            f"begin a training with them, take --cfg-options load_from={checkpoint}"
+        )
+    return dict(meta)
 
 
 def check_named(checkpoint: str) -> None:
@@ -121,7 +149,7 @@ def _check_exists(path: Path) -> None:
 
 
 def _check(path: Path, folder: Path) -> None:
-    """Raise a CheckpointError if a named checkpoint is not there or not whole."""
+    """Raise a CheckpointError if a named checkpoint is not there, not whole, or weights alone."""
     _check_exists(path)
     try:
         check_whole(path)
@@ -129,6 +157,7 @@ def _check(path: Path, folder: Path) -> None:
         other = next((p for p in _others(folder) if p.resolve() != path.resolve()), None)
         advice = f"; the newest one beside it is {other}" if other else ""
         raise CheckpointError(f"{error}{advice}") from error
+    meta_to_resume(str(path))
 
 
 def _candidates(folder: Path) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import signal
@@ -257,12 +258,17 @@ class _Drawn(list[Any]):
             yield index
 
 
-def _fetch(dataset: Any, drawn: _Drawn) -> Any:
-    """Read the samples of a batch, as the data set does where it reads batches itself."""
-    random_streams.begin(drawn.seed)
+def _fetch(dataset: Any, indices: list[Any]) -> Any:
+    """Read the samples of a batch, as the data set does where it reads batches itself.
+
+    The data set may be another loader's as well, whose batches have no random stream.
+    """
+    if isinstance(indices, _Drawn):
+        random_streams.begin(indices.seed)
     own = getattr(type(dataset), "__getitems__", None)
-    samples = [dataset[index] for index in drawn] if own is None else own(dataset, drawn)
-    _hold(-1)
+    samples = [dataset[index] for index in indices] if own is None else own(dataset, indices)
+    if isinstance(indices, _Drawn):
+        _hold(-1)
     return samples
 
 
@@ -303,7 +309,8 @@ def _end_for_parent_alone() -> None:
     for number in (signal.SIGUSR1, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # where a fork server started it
-    parent = os.getppid()
+    starter = multiprocessing.parent_process()  # not the fork server, which os.getppid() names
+    parent = starter.pid if starter is not None else os.getppid()
 
     def wait() -> None:
         while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:

@@ -135,9 +135,9 @@ def inexact(runner: Runner, place: Mapping[str, Any]) -> list[str]:
     notes = []
     if now["ranks"] != place["ranks"]:
         notes.append(
-            f"{now['ranks']} processes, before {place['ranks']}: other samples come together in a "
-            "batch, every process draws from other random streams, and running statistics that "
-            "are not synchronised begin with those of rank 0"
+            f"{now['ranks']} processes, before {place['ranks']}: batches are composed differently, "
+            "every process draws from other random streams, and running statistics that are not "
+            "synchronised begin with those of rank 0"
         )
     if now["batch_size"] != place["batch_size"]:
         notes.append(

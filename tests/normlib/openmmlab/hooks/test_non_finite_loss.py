@@ -37,19 +37,31 @@ class Diverging(BaseModel):
         self.weight = nn.Parameter(torch.zeros(2))
         self.at, self.value, self.into = at, value, into
         self.here = int(os.environ.get("RANK", 0)) == rank
-        self.register_buffer("count", torch.zeros((), dtype=torch.long), persistent=False)
+        self.count = 0
 
     def forward(self, image, label, mode="tensor"):
         if mode != "loss":
             return [dict(right=label[0] == 0)] * len(label)
         self.count += 1
-        bad = self.here and int(self.count) in np.atleast_1d(self.at)
+        bad = self.here and self.count in np.atleast_1d(self.at)
         loss = 2 + self.weight.sum()
         if bad and self.into == "loss":
             loss = loss * self.value
         if bad and self.into == "gradient":
             loss.register_hook(lambda gradient: gradient * self.value)
         return dict(loss_a=loss / 2, loss_b=loss / 2, acc=label.float().mean())
+
+
+@MODELS.register_module(force=True)
+class WithNorm(Diverging):
+    """Counts its batches in a buffer of integers."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, image, label, mode="tensor"):
+        return super().forward(self.norm(image), label, mode)
 
 
 @MODELS.register_module(force=True)
@@ -198,6 +210,10 @@ class TestSkips:
         log = Path(skipped.log_dir, f"{skipped.timestamp}.log").read_text()
         assert log.count("left out an iteration (1 of at most 2 in a row): the loss is ") == 1
         assert "at iteration 6 of 16, epoch 1 of 2" in log
+
+    def test_leave_every_buffer_as_it_is(self, tmp_path):
+        runner, _ = self.skip(tmp_path, [6, 9], type="WithNorm")
+        assert int(runner.model.norm.num_batches_tracked) == 14
 
     def test_too_many_in_a_row_stop_the_run(self, tmp_path):
         with pytest.raises(TrainingError, match=r"3 iterations in a row could not be used: .*9 of"):

@@ -149,6 +149,23 @@ class TestNamed:
         ):
             choose(str(folder), True, str(folder / "epoch_3.pth"), LOGGER)
 
+    @pytest.mark.parametrize(
+        "content", [{"state_dict": {"w": torch.ones(9)}}, {"w": torch.ones(9)}, {"meta": {"x": 1}}]
+    )
+    @pytest.mark.parametrize("older_format", [False, True])
+    def test_weights_alone_are_to_begin_with(self, content, older_format, folder):
+        path = str(folder / "weights.pth")
+        torch.save(content, path, _use_new_zipfile_serialization=not older_format)
+        with pytest.raises(
+            CheckpointError, match=r"--resume .*weights.pth: it holds weights .* load_from=.*pth$"
+        ):
+            choose(str(folder), True, path, LOGGER)
+
+    def test_a_run_in_the_older_format(self, folder):
+        path = str(folder / "epoch_4.pth")
+        torch.save({"meta": {"iter": 40}}, path, _use_new_zipfile_serialization=False)
+        assert choose(str(folder), True, path, LOGGER) == path
+
 
 STARTERS = {
     "torchrun": ("TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT", "this"),
@@ -182,6 +199,22 @@ class TestStartedAgain:
     def test_leaves_those_of_another_run(self, folder):
         save(folder / "epoch_3.pth", 30, run_id="another")
         assert choose(str(folder), False, None, LOGGER) is None
+
+    def test_does_not_read_those_of_another_run(self, folder, caplog):
+        """Else it would find the damage."""
+        path = folder / "epoch_3.pth"
+        save(path, 30, run_id="another")
+        content = bytearray(path.read_bytes())
+        content[content.index(torch.ones(99).numpy().tobytes())] ^= 1
+        path.write_bytes(content)
+        assert choose(str(folder), False, None, LOGGER) is None
+        assert "epoch_3.pth" not in caplog.text
+
+    def test_names_one_that_does_not_tell_its_run(self, own, folder, caplog):
+        save(folder / "epoch_2.pth", 20, run_id=own)
+        cut(folder / "epoch_3.pth")
+        assert choose(str(folder), False, None, LOGGER) == str(folder / "epoch_2.pth")
+        assert "cut short or damaged" in caplog.text
 
     def test_before_its_first_it_begins_as_it_was_told(self, folder):
         assert auto(folder) == str(folder / "epoch_3.pth")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing.queues
 import os
 import random
@@ -11,7 +12,7 @@ import time
 import pytest
 import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler
-from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, Subset
 
 from normlib.openmmlab.errors import TrainingError
 from normlib.openmmlab.resuming import data_loading as module
@@ -105,6 +106,15 @@ class TestRandomness:
         assert sorted(index for index, _ in first + second) == list(range(10))
 
 
+@pytest.mark.parametrize("data", [Numbers, Batched])
+def test_other_loaders_of_the_same_data_read_as_before(data):
+    dataset = data()
+    others = [dataset, Subset(dataset, range(1, 10))]
+    before = [read(other) for other in others]
+    list(loader(dataset))
+    assert [read(other) for other in others] == before
+
+
 def test_streams_are_left_alone():
     class Stream(IterableDataset):
         def __iter__(self):
@@ -115,6 +125,15 @@ def test_streams_are_left_alone():
 
 
 class TestDeadWorkers:
+    @pytest.fixture(autouse=True)
+    def ended(self):
+        """No worker outlives its test, in the next of which torch would tell of it."""
+        before = set(torch.multiprocessing.active_children())
+        yield
+        gc.collect()
+        for child in set(torch.multiprocessing.active_children()) - before:
+            child.join(60)
+
     def killed(self):
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -199,14 +218,24 @@ class TestDeadWorkers:
         finally:
             torch.set_num_threads(threads)
 
-    def test_their_parent_can_end_them(self):
+    @pytest.mark.parametrize("start", ["fork", "forkserver"])
+    def test_their_parent_can_end_them(self, start):
+        """Also where it is another process that forks them."""
         before = set(torch.multiprocessing.active_children())
-        waiting = iter(loader(num_workers=1, persistent_workers=True))
+        options = {"persistent_workers": True, "multiprocessing_context": start}
+        waiting = iter(loader(num_workers=1, **options))
         next(waiting)
         (child,) = set(torch.multiprocessing.active_children()) - before
         child.terminate()
-        child.join(10)
-        assert child.exitcode == 0
+        child.join(120)
+        code = child.exitcode
+        child.kill()  # one that cannot be ended would keep this process from its end
+        assert code == 0
+
+
+def read(dataset):
+    random.seed(3)
+    return list(DataLoader(dataset, 3, collate_fn=list))
 
 
 def epochs(checked, epoch):

@@ -14,8 +14,10 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import DATASETS, HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
-from normlib.openmmlab.errors import TrainingInterrupted
-from tests.interruption import differences, last_checkpoint, train, train_with_stops
+from normlib.openmmlab.errors import CheckpointError, TrainingInterrupted
+from normlib.openmmlab.launch import build_runner, load_config
+from tests.file_server import file_server
+from tests.interruption import RUNS, differences, last_checkpoint, train, train_with_stops
 from tests.tiny.task import TinyData, TinyModel
 
 TINY = Path(__file__).parents[3] / "tiny" / "config.py"
@@ -132,6 +134,26 @@ class TestSeed:
         assert "randomness.seed is 8" in log(runner)
         assert runner.seed == 7
 
+    def test_a_run_without_goes_on_with_the_one_of_an_address(self, options, tmp_path, monkeypatch):
+        monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "cache"))
+        options = options | EPOCHS | {"randomness.seed": None}
+        train(TINY, tmp_path / "first", options, stop=3)
+        path = tmp_path / "first" / "interrupted_iter_3.pth"
+        with file_server() as server:
+            server.content = path.read_bytes()
+            resume(server.url("run.pth"), tmp_path / "parts", options)
+        seed = last_checkpoint(tmp_path / "first")["meta"]["seed"]
+        train(TINY, tmp_path / "whole", options | {"randomness.seed": seed})
+        assert differences(*(last_checkpoint(tmp_path / n) for n in ("whole", "parts"))) == []
+
+    def test_weights_alone_have_none(self, options, tmp_path, monkeypatch):
+        monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "cache"))
+        torch.save({"state_dict": {}}, tmp_path / "weights.pth")
+        with file_server() as server:
+            server.content = (tmp_path / "weights.pth").read_bytes()
+            with pytest.raises(CheckpointError, match=r"--resume http.*weights.* load_from=http"):
+                resume(server.url("weights.pth"), tmp_path / "run", options)
+
 
 class TestHooks:
     @pytest.mark.parametrize("stop", [2, 5, 7])
@@ -200,7 +222,7 @@ class TestOtherwise:
         train(TINY, tmp_path, options | EPOCHS, stop=3)
         runner = train(TINY, tmp_path, options | EPOCHS | {"train_dataloader.batch_size": 4})
         text = log(runner)
-        assert "not exactly as without the interruption: 4 samples a batch and process" in text
+        assert "this resume is not bit-exact: 4 samples a batch and process" in text
         # Three of five batches of two are as much as two of three of four.
         assert "Epoch(train) [1][2/3]" not in text
         assert "Epoch(train) [1][3/3]" in text
@@ -217,7 +239,7 @@ class TestOtherwise:
 
     def test_nothing_is_told_where_all_is_as_before(self, options, tmp_path):
         train(TINY, tmp_path, options | EPOCHS, stop=3)
-        assert "not exactly" not in log(train(TINY, tmp_path, options | EPOCHS))
+        assert "not bit-exact" not in log(train(TINY, tmp_path, options | EPOCHS))
 
 
 def test_streams_are_read_past(options, tmp_path):
@@ -300,13 +322,17 @@ def test_with_several_optimizers(options, tmp_path):
 
 
 def test_a_stop_is_told_with_the_way_on(options, tmp_path):
-    from normlib.openmmlab.launch import build_runner, load_config
-
     cfg = load_config(TINY, options | EPOCHS | {"work_dir": str(tmp_path), "experiment_name": "t"})
     cfg.custom_hooks = [dict(type="SignalAfter", iteration=4)]
     with pytest.raises(TrainingInterrupted, match=r"after iteration 4 of 10; .*--resume"):
         build_runner(cfg).train()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def resume(checkpoint, folder, options):
+    cfg = load_config(TINY, options | {"experiment_name": f"run{next(RUNS)}"})
+    cfg.work_dir, cfg.resume, cfg.load_from = str(folder), True, checkpoint
+    build_runner(cfg).train()
 
 
 def validations(runner) -> int:
