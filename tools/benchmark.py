@@ -28,12 +28,18 @@ DESCRIPTION = """\
 Train tasks with norms, batch settings and seeds as a plan says, then write a report. What is done
 is not done again, what was interrupted goes on, what fails is tried again. Ctrl-C saves first.
 
-Exit codes: 0 all runs are done, 1 some have failed, 2 the plan has to be mended, 75 asked to end by
-SIGTERM, 130 by Ctrl-C; then the same command goes on from there."""
+Exit codes: 0 all runs are done, 1 some have failed or were not submitted, 2 the plan has to be
+mended, 75 asked to end by SIGTERM, 130 by Ctrl-C; then the same command goes on from there."""
 
 
 def numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
+
+
+def positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 up")
+    return number
 
 
 def option(text: str) -> tuple[str, str | bool]:
@@ -55,7 +61,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="print commands and times; data and GPUs may be missing",
+        help="print commands and times; data, weights and GPUs may be missing",
     )
     here = parser.add_argument_group("on this machine")
     here.add_argument(
@@ -69,9 +75,19 @@ def parse_args() -> argparse.Namespace:
     )
     slurm = parser.add_argument_group("on a cluster, as job arrays")
     slurm.add_argument("--slurm", metavar="PARTITION", help="submit to this partition")
-    slurm.add_argument("--slurm-minutes", type=int, default=24 * 60, help="time limit of a job")
-    slurm.add_argument("--slurm-cpus-per-gpu", type=int, default=8)
-    slurm.add_argument("--slurm-parallel", type=int, default=256, help="jobs of an array at a time")
+    slurm.add_argument(
+        "--slurm-gpus-per-node",
+        type=positive,
+        default=8,
+        help="runs that take more are not submitted, and named (default: 8)",
+    )
+    slurm.add_argument(
+        "--slurm-minutes", type=positive, default=24 * 60, help="time limit of a job"
+    )
+    slurm.add_argument("--slurm-cpus-per-gpu", type=positive, default=8)
+    slurm.add_argument(
+        "--slurm-parallel", type=positive, default=256, help="jobs of an array at a time"
+    )
     slurm.add_argument(
         "--slurm-setup", action="append", default=[], metavar="LINE", help="shell line before a job"
     )
@@ -87,23 +103,36 @@ def parse_args() -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    devices = Devices.of_this_machine(args.gpus, args.jobs, not args.dry_run)
-    check = None if args.slurm or args.dry_run else devices
+    problems = []
+    try:
+        devices = Devices.of_this_machine(args.gpus, args.jobs, not args.dry_run)
+    except DevicesError as error:
+        devices, problems = Devices(), [str(error)]
     prepared = prepare(
-        args.plan, args.out, args.norms, args.seeds, args.iterations, check, not args.dry_run
+        args.plan,
+        args.out,
+        args.norms,
+        args.seeds,
+        args.iterations,
+        None if args.slurm else devices,
+        not args.dry_run,
+        problems,
     )
-    if args.dry_run:
-        describe(prepared, devices, console)
-        return 0
+    options = None
     if args.slurm:
         options = SlurmOptions(
             partition=args.slurm,
+            gpus_per_node=args.slurm_gpus_per_node,
             minutes=args.slurm_minutes,
             cpus_per_gpu=args.slurm_cpus_per_gpu,
             parallel=args.slurm_parallel,
             setup=tuple(args.slurm_setup),
             extra=dict(args.slurm_option),
         )
+    if args.dry_run:
+        describe(prepared, devices, console, options)
+        return 0
+    if options is not None:
         benchmark_on_slurm(prepared, options, console)
         return 0
     return 0 if benchmark(prepared, devices, console) else 1
@@ -112,7 +141,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def main() -> int:
     try:
         return run(parse_args(), Console())
-    except (PlanError, DevicesError, OSError) as error:
+    except (PlanError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except RuntimeError as error:

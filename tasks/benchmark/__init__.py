@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .expansion import expand
-from .plan import Plan, PlanError, read_plan
+from .plan import Plan, PlanError
+from .plan_reader import read_plan
 from .record import State, state_of
 from .run import Run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from .devices import Devices
 from .estimate import in_words, seconds_of, total_seconds
 from .expansion import expand
 from .local import run_here
-from .plan import ROOT, Plan, PlanError, find_plan, read_plan
-from .record import State, foreign_folders, state_of, why_outdated
+from .plan import ROOT, Plan, find_plan
+from .plan_reader import read_plan
+from .record import State, state_of, why_outdated
 from .run import Run
 from .scheduler import Status
-from .slurm import SlurmOptions, submit
+from .slurm import SlurmOptions, foresee, submit
 from .toy_data import make_toy_data
 
 
@@ -46,6 +48,7 @@ def prepare(
     iterations: int | None = None,
     devices: Devices | None = None,
     needs_data: bool = True,
+    problems: Sequence[str] = (),
 ) -> Prepared:
     """Read a plan and look at everything that it needs.
 
@@ -56,29 +59,22 @@ def prepare(
         seeds: Replace those of the plan.
         iterations: Length of every training, in place of the configs'.
         devices: Where the runs are to start; None where that is for others to decide.
-        needs_data: Whether data that are not there are a problem.
+        needs_data: Whether data, weights and GPUs that are not there are a problem.
+        problems: Those known already, to be listed with the others.
 
     Raises:
         PlanError: Every problem found.
     """
-    path = find_plan(name)
-    plan = read_plan(path, norms, seeds, iterations)
+    plan = read_plan(find_plan(name), norms, seeds, iterations)
+    plan = dataclasses.replace(plan, problems=(*problems, *plan.problems))
     out = (out or ROOT / "work_dirs" / "benchmark" / plan.name).expanduser().absolute()
-    runs = expand(plan, out, needs_data)
-    problems = foreign_folders(runs)
-    for run in runs if devices is not None else ():
-        if devices.too_few_for(run.processes):
-            problems.append(
-                f"{run.task}: {run.title} takes {run.processes} GPUs, there are "
-                f"{len(devices.gpus)}; on a cluster give --slurm PARTITION, or other batch_settings"
-            )
-    if problems:
-        raise PlanError(path, problems)
-    return Prepared(plan, out, tuple(runs))
+    return Prepared(plan, out, tuple(expand(plan, out, needs_data, devices)))
 
 
-def describe(prepared: Prepared, devices: Devices, console: Console) -> None:
-    """Print every command of a plan, and how long it all takes."""
+def describe(
+    prepared: Prepared, devices: Devices, console: Console, options: SlurmOptions | None = None
+) -> None:
+    """Print every command of a plan, how long it all takes, and the job arrays on a cluster."""
     runs = prepared.runs
     for run in runs:
         seconds = seconds_of(run, runs)
@@ -86,13 +82,15 @@ def describe(prepared: Prepared, devices: Devices, console: Console) -> None:
         why = why_outdated(run)
         done = "done" if state_of(run) is State.DONE else f"{about}, anew: {why}" if why else about
         lines = f"# {run.task}: {run.title}: {done}\n{shlex.join(run.command)}"
-        console.print(lines, highlight=False, markup=False, soft_wrap=True)
+        _say(console, lines)
     seconds, unknown = total_seconds(runs, devices)
     left = sum(state_of(run) is not State.DONE for run in runs)
     about = f"about {in_words(seconds)}" if seconds else ""
-    rest = f"{unknown} whose time nothing tells" if unknown else ""
+    rest = f"{unknown} of unknown duration" if unknown else ""
     times = ", and ".join(words for words in (about, rest) if words) or "nothing to do"
-    console.print(f"{len(runs)} runs, {left} to do: {times}", highlight=False, markup=False)
+    _say(console, f"{len(runs)} runs, {left} to do: {times}")
+    for line in foresee(runs, options) if options is not None else ():
+        _say(console, line)
 
 
 def benchmark(prepared: Prepared, devices: Devices, console: Console) -> bool:
@@ -111,9 +109,14 @@ def benchmark(prepared: Prepared, devices: Devices, console: Console) -> bool:
     report(prepared.out, console)
     failed = [job for job in jobs if job.status is not Status.DONE]
     for job in failed:
-        console.print(
-            f"{job.run.title}: {job.status.value}, {job.note}", highlight=False, markup=False
-        )
+        _say(console, f"{job.run.title}: {job.status.value}, {job.note}")
+    for run in prepared.runs:
+        if (why := why_outdated(run)) is not None:
+            _say(
+                console,
+                f"outdated, and not done anew: {run.task}: {run.title}: {why}; the report has what "
+                "it did before",
+            )
     return not failed
 
 
@@ -121,23 +124,21 @@ def benchmark_on_slurm(prepared: Prepared, options: SlurmOptions, console: Conso
     """Submit a plan's runs to Slurm.
 
     Raises:
-        RuntimeError: Generated data cannot be made, or Slurm does not take the runs.
+        RuntimeError: Generated data cannot be made, or some runs are not submitted; the others are.
+        OSError: The folder for the jobs is another user's, or cannot be made.
     """
     _make_data(prepared, console)
     _tell_outdated(prepared, console)
     plan, folder = prepared.plan, prepared.out / "slurm"
-    for array in submit(prepared.runs, plan.name, folder, options, plan.retries):
-        gpus = array.runs[0].processes
-        console.print(
-            f"job array {array.array}: {len(array.runs)} runs of {gpus} GPUs",
-            highlight=False,
-            markup=False,
-        )
-    console.print(
-        f"logs of the jobs: {folder}\nwhen they have ended: tools/report.py {prepared.out}",
-        highlight=False,
-        markup=False,
-    )
+    logs = f"logs of the jobs: {folder}\nwhen they have ended: tools/report.py {prepared.out}"
+    submitted = 0
+    try:
+        for array in submit(prepared.runs, plan.name, folder, options, plan.retries):
+            _say(console, str(array))
+            submitted += 1
+    finally:
+        if submitted:
+            _say(console, logs)
 
 
 def report(out: Path, console: Console) -> None:
@@ -145,30 +146,32 @@ def report(out: Path, console: Console) -> None:
     try:
         written = write_report([out], out)
     except ReportError as error:
-        console.print(f"no report: {error}", highlight=False, markup=False)
+        _say(console, f"no report: {error}")
         return
     for table in written.tables:
         console.print(table)
     for line in written.skipped:
-        console.print(f"left out: {line}", highlight=False, markup=False)
-    console.print(f"report: {written.html}", highlight=False, markup=False, soft_wrap=True)
+        _say(console, f"left out: {line}")
+    _say(console, f"report: {written.html}")
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _make_data(prepared: Prepared, console: Console) -> None:
     for name in toy_data_of(prepared.plan):
         done = make_toy_data(prepared.out, name)
-        console.print(f"generated data: {done}", highlight=False, markup=False, soft_wrap=True)
+        _say(console, f"generated data: {done}")
 
 
 def _tell_outdated(prepared: Prepared, console: Console) -> None:
     for run in prepared.runs:
         if (why := why_outdated(run)) is not None:
-            console.print(
+            _say(
+                console,
                 f"{run.task}: {run.title} is to be done anew: {why}; what it has done will be "
                 f"kept beside {run.work_dir}",
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
             )
 
 

@@ -19,14 +19,12 @@ class ConfigFacts:
         content: What it says, in plain dicts.
         rules: Its `config_rules`.
         data_roots: Folders that its data sets read.
-        other_runs: By dotted key, files in work directories of other trainings.
     """
 
     path: str
     content: dict[str, Any]
     rules: frozenset[str]
     data_roots: frozenset[str]
-    other_runs: dict[str, str]
 
     @property
     def switches(self) -> set[str]:
@@ -57,7 +55,7 @@ class ConfigFacts:
         roots = {
             value
             for split in ("train_dataloader", "val_dataloader")
-            for key, value in _leaves(cfg.get(split), split)
+            for key, value in leaves(cfg.get(split), split)
             if key.rsplit(".", 1)[-1] in ("data_root", "root")
         }
         # Where a switch is set, it says where the data are.
@@ -67,15 +65,11 @@ class ConfigFacts:
             for rule in rules
             if isinstance(switch := cfg.get(rule), dict) and switch.get("root")
         }
-        content = cfg.to_dict()
-        leaves = _leaves(content, "")
-        weights = {key: value for key, value in leaves if value.startswith("work_dirs/")}
-        weights.pop("work_dir", None)
-        return cls(path, content, rules, frozenset(own or roots), weights)
+        return cls(path, cfg.to_dict(), rules, frozenset(own or roots))
 
 
-def _leaves(node: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Dotted keys and values of all strings."""
+def leaves(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted keys and values of all strings of a config, or of what it has at a path."""
     if isinstance(node, str):
         yield path, node
         return
@@ -87,4 +81,4 @@ def _leaves(node: Any, path: str) -> Iterator[tuple[str, str]]:
         else ()
     )
     for key, child in children:
-        yield from _leaves(child, f"{path}.{key}" if path else str(key))
+        yield from leaves(child, f"{path}.{key}" if path else str(key))

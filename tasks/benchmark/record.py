@@ -150,7 +150,7 @@ def foreign_folders(runs: Sequence[Run]) -> list[str]:
         if state_of(run) is State.OTHER:
             record = read_record(run.work_dir)
             problems.append(
-                f"{run.work_dir} holds something else than this run"
+                f"{run.work_dir} contains files that are not from this run"
                 if record is None
                 else f"{run.work_dir} holds a run with other settings: "
                 f"{_difference(record.command, run.command)}"

@@ -197,7 +197,7 @@ class Scheduler:
         if self._stopping:
             return Status.INTERRUPTED, "goes on from its last checkpoint"
         if attempt.exit_code == MENDABLE:
-            return Status.FAILED, f"{why}: yours to mend, its output says what"
+            return Status.FAILED, f"{why}: needs a fix on your side; see its output"
         job.failures += 1
         if job.failures > self._retries:
             return Status.FAILED, f"{why}, {job.failures} times"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import os
+import signal
 import subprocess
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import submitit
-from submitit.core.utils import FailedJobError, FailedSubmissionError
 from submitit.helpers import DelayedSubmission
 
+from .arrays import Array, Refusal, hand_over
+from .held_signals import held_signals
 from .record import (
     Attempt,
     State,
@@ -26,41 +28,13 @@ from .record import (
     write_record,
 )
 from .run import Run
-from .training import MENDABLE, Training
+from .slurm_options import SlurmOptions
+from .training import MENDABLE, OUTPUT, Training
 from .weights import name_weights
 
 _LOOK_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class SlurmOptions:
-    """What Slurm is asked for.
-
-    Attributes:
-        partition: Where jobs run.
-        minutes: Time limit of a job; one that reaches it saves, and is queued again.
-        cpus_per_gpu: CPU cores for each GPU.
-        parallel: Jobs of an array at a time.
-        signal_seconds: Between the signal to save and the time limit.
-        setup: Shell lines before a job, such as `module load cuda`.
-        extra: Further options of sbatch, such as `{'account': 'vision'}`.
-    """
-
-    partition: str
-    minutes: int = 24 * 60
-    cpus_per_gpu: int = 8
-    parallel: int = 256
-    signal_seconds: int = 300
-    setup: tuple[str, ...] = ()
-    extra: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Submitted:
-    """A job array: its Slurm job and the runs of its tasks, in their order."""
-
-    array: str
-    runs: tuple[Run, ...]
+# SUBMITIT_PREEMPT_SIGNAL says which of the first two.
+_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
 
 
 class RunJob:
@@ -90,6 +64,7 @@ class RunJob:
         for need in self.run.needs:
             if state_of(need) is not State.DONE:
                 raise RuntimeError(f"{self.run.title} needs {need.title}, which is not done")
+            name_weights(need.work_dir)  # which its own job may not have come to
         if (why := why_outdated(self.run)) is not None:
             place = put_aside(self.run)
             print(f"{self.run.title} starts anew: {why}; what it had done is in {place}")
@@ -102,7 +77,7 @@ class RunJob:
             failures += 1
             if code == MENDABLE or failures > self.retries:
                 raise RuntimeError(
-                    f"{self.run.title}: exit code {code}; see {self.run.work_dir / 'output.txt'}"
+                    f"{self.run.title}: exit code {code}; see {self.run.work_dir / OUTPUT}"
                 )
 
     def checkpoint(self) -> DelayedSubmission:
@@ -115,7 +90,8 @@ class RunJob:
 
     def _attempt(self) -> int:
         self._note()
-        self._training = Training(self.run, self.run.command, {})
+        with held_signals(*_SIGNALS):  # one before the assignment would find nothing to stop
+            self._training = Training(self.run, self.run.command, {})
         attempt = self._wait(self._training)
         self._training = None
         self._note(attempt)
@@ -136,51 +112,80 @@ class RunJob:
 
 def submit(
     runs: Sequence[Run], plan: str, folder: Path, options: SlurmOptions, retries: int = 1
-) -> list[Submitted]:
+) -> Iterator[Array]:
     """Submit all runs that are not done.
 
-    Runs that take as many GPUs, and need nothing or runs of one level below, are one array. An
-    array starts when those that its runs need have ended; what then lacks its weights says so.
+    An array starts when those that its runs need have ended; what then lacks its weights says so.
 
     Args:
         runs: Each after those that it needs.
         plan: Name of the plan.
-        folder: For what submitit hands to Slurm, which is pickled: keep it from others.
+        folder: For what submitit hands to Slurm, which is pickled: made one for its owner alone.
         options: What Slurm is asked for.
         retries: Of a run that has failed.
 
-    Returns:
-        The arrays.
+    Yields:
+        The arrays, each as soon as Slurm has it.
 
     Raises:
-        RuntimeError: There is no Slurm here, or it refuses.
+        RuntimeError: There is no Slurm here; jobs of the plan are queued; or, once all others are
+            submitted, some runs were refused.
+        OSError: The folder is another user's, or cannot be made.
     """
+    if submitit.SlurmExecutor.affinity() < 0:
+        raise RuntimeError("Slurm does not take the runs: there is no srun here")
     _refuse_to_repeat(_job_name(plan, folder))
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    waves: dict[tuple[int, int], list[Run]] = {}
-    for run in runs:
-        if state_of(run) is not State.DONE:
-            waves.setdefault((_level(run), run.processes), []).append(run)
-    array_of: dict[int, str] = {}
-    submitted = []
-    for (_, processes), wave in sorted(waves.items()):
-        needed = {array_of[id(n)] for run in wave for n in run.needs if id(n) in array_of}
-        try:
-            executor = _executor(folder, plan, processes, options, sorted(needed))
-            with executor.batch():
-                jobs = [executor.submit(RunJob(run, plan, retries)) for run in wave]
-        except (FailedJobError, FailedSubmissionError, OSError, RuntimeError) as error:
-            raise RuntimeError(f"Slurm does not take the runs: {error}") from error
-        array = str(jobs[0].job_id).split("_")[0]
-        array_of |= {id(run): array for run in wave}
-        submitted.append(Submitted(array, tuple(wave)))
-    return submitted
+    _make_private(folder)
+
+    def take(array: Sequence[Run], after: Sequence[str]) -> str:
+        for run in array:
+            if not options.fits(run) and read_record(run.work_dir) is None:
+                write_record(run, plan, [])  # what is then done by hand counts
+        _refuse_several_nodes(array, options)
+        executor = _executor(folder, plan, array[0].processes, options, after)
+        with executor.batch():
+            jobs = [executor.submit(RunJob(run, plan, retries)) for run in array]
+        return str(jobs[0].job_id).split("_")[0]
+
+    refusals = []
+    for outcome in hand_over(runs, take):
+        if isinstance(outcome, Array):
+            yield outcome
+        else:
+            refusals.append(outcome)
+    if refusals:
+        raise RuntimeError(_in_words(refusals))
 
 
-def _level(run: Run) -> int:
-    """How many runs one after the other it waits for; those that are done do not count."""
-    waits = [_level(need) + 1 for need in run.needs if state_of(need) is not State.DONE]
-    return max(waits, default=0)
+def foresee(runs: Sequence[Run], options: SlurmOptions) -> list[str]:
+    """What `submit` would do, a line for each array, and what it would refuse."""
+    numbers = itertools.count(1)
+
+    def take(array: Sequence[Run], after: Sequence[str]) -> str:
+        _refuse_several_nodes(array, options)
+        return str(next(numbers))
+
+    outcomes = list(hand_over(runs, take))
+    refusals = [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
+    lines = [str(outcome) for outcome in outcomes if isinstance(outcome, Array)]
+    return [*lines, _in_words(refusals)] if refusals else lines
+
+
+def _in_words(refusals: Sequence[Refusal]) -> str:
+    count = sum(len(refusal.runs) for refusal in refusals)
+    lines = "".join(f"\n- {refusal}" for refusal in refusals)
+    return (
+        f"runs that are not submitted: {count}{lines}\n"
+        "The same command submits what fits, once no job of the plan is queued or runs."
+    )
+
+
+def _refuse_several_nodes(array: Sequence[Run], options: SlurmOptions) -> None:
+    if commands := [options.by_hand(run) for run in array if not options.fits(run)]:
+        raise RuntimeError(
+            f"a node has {options.gpus_per_node} (--slurm-gpus-per-node), and a job has one node; "
+            "start by hand, in the project's root:\n    " + "\n    ".join(commands)
+        )
 
 
 def _executor(
@@ -223,4 +228,25 @@ def _refuse_to_repeat(name: str) -> None:
         raise RuntimeError(
             f"jobs of this plan are queued or run: {', '.join(queued)}; wait for them, or end them "
             f"with scancel --name {name}"
+        )
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder for its owner alone: what is unpickled from it is executed."""
+    if folder.is_symlink():
+        raise PermissionError(
+            f"{folder} is a link, and jobs are read from there: remove it, or give another --out"
+        )
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _refuse_others(folder)
+    folder.chmod(0o700)
+    for path in folder.iterdir():
+        _refuse_others(path)
+
+
+def _refuse_others(path: Path) -> None:
+    if (owner := path.lstat().st_uid) != os.getuid():
+        raise PermissionError(
+            f"{path} belongs to user {owner}, and jobs are read from there: remove it, or give "
+            "another --out"
         )

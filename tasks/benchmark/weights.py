@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -15,14 +16,20 @@ WEIGHTS = "weights.pth"
 
 
 def name_weights(work_dir: Path) -> None:
-    """Give the last checkpoint of a run a name that does not depend on the number of epochs."""
-    pointer = work_dir / "last_checkpoint"
+    """Give the last checkpoint of a run a name that does not depend on the number of epochs.
+
+    Several processes may do so at once.
+    """
+    pointer, place = work_dir / "last_checkpoint", work_dir / WEIGHTS
     if not pointer.is_file():
         return
-    scratch = work_dir / f".{WEIGHTS}"
-    scratch.unlink(missing_ok=True)
-    scratch.symlink_to(Path(pointer.read_text().strip()).name)
-    scratch.replace(work_dir / WEIGHTS)
+    name = Path(pointer.read_text().strip()).name
+    if place.is_symlink() and os.readlink(place) == name:
+        return
+    with tempfile.TemporaryDirectory(dir=work_dir, prefix=f".{WEIGHTS}.") as folder:
+        scratch = Path(folder, WEIGHTS)
+        scratch.symlink_to(name)
+        scratch.replace(place)
 
 
 def start_weights(run: Run) -> dict[str, str]:

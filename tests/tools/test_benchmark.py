@@ -7,10 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.processes import running, wait_until
 
 ROOT = Path(__file__).parents[2]
 PLAN = """
@@ -39,20 +40,15 @@ def plan(tmp_path):
 
 
 def command(*arguments):
-    return [sys.executable, "tools/benchmark.py", *map(str, arguments)]
+    return [sys.executable, "tools/benchmark.py", *arguments]
 
 
 def run(*arguments, code=0):
-    done = subprocess.run(
-        command(*arguments),
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    output = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    with running(command(*arguments), cwd=ROOT, env=environment(), **output) as process:
+        text, _ = process.communicate(timeout=250)
+    assert process.returncode == code, text
+    return text
 
 
 def environment():
@@ -66,8 +62,13 @@ def test_a_dry_run_starts_nothing(plan, tmp_path):
     assert len(commands) == 4
     assert "norm_cfg.type=GN" in commands[1]
     assert "randomness.seed=1" in commands[2]
-    assert "4 runs, 4 to do: 4 whose time nothing tells" in text
+    assert "4 runs, 4 to do: 4 of unknown duration" in text
     assert not out.exists()
+
+
+def test_a_dry_run_for_a_cluster_shows_the_job_arrays(plan, tmp_path):
+    text = run(plan(), "--out", tmp_path / "out", "--dry-run", "--slurm", "gpu")
+    assert "job array 1: 2 runs of 1 GPU" in text.splitlines()
 
 
 def test_every_problem_of_a_plan_before_anything_starts(plan, tmp_path):
@@ -79,7 +80,12 @@ def test_every_problem_of_a_plan_before_anything_starts(plan, tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["--gpus", "97"], "--gpus names 97"), (["--jobs", "0"], "--jobs"), ([], "plans here: demo")],
+    [
+        (["--gpus", "97", "--norms", "XN"], "2 problems\n  - --gpus names 97"),
+        (["--gpus", "97"], "--gpus names 97"),
+        (["--jobs", "0"], "--jobs"),
+        ([], "plans here: demo"),
+    ],
 )
 def test_wrong_arguments(plan, arguments, words):
     name = plan() if arguments else "no"
@@ -115,17 +121,11 @@ def test_runs_are_done_once_and_reported(plan, tmp_path):
 def test_what_is_interrupted_goes_on(plan, tmp_path, number, code):
     out = tmp_path / "out"
     arguments = (plan(epochs=60), "--out", out, "--norms", "SN")
-    with subprocess.Popen(
-        command(*arguments), cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
-    ) as process:
-        work_dir = out / "classification/config_sn_seed0"
-        end = time.monotonic() + 120
-        while not list(work_dir.glob("epoch_*.pth")):
-            assert time.monotonic() < end
-            time.sleep(0.1)
+    work_dir = out / "classification/config_sn_seed0"
+    with running(command(*arguments), cwd=ROOT, env=environment()) as process:
+        wait_until(lambda: list(work_dir.glob("epoch_*.pth")) or process.poll() is not None, 200)
         process.send_signal(number)
-        process.communicate(timeout=120)
-    assert process.returncode == code
+        assert process.wait(200) == code
     assert list(work_dir.glob("interrupted_iter_*.pth"))
 
     run(*arguments)

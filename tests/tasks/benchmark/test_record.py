@@ -52,7 +52,7 @@ def test_folders_of_others(tmp_path, content):
     (run.work_dir / "notes.txt").touch()
     if content is not None:
         (run.work_dir / "benchmark.json").write_text(content)
-    assert "holds something else than this run" in foreign_folders([run])[0]
+    assert "contains files that are not from this run" in foreign_folders([run])[0]
 
 
 class TestWeights:

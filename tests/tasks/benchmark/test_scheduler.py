@@ -161,7 +161,7 @@ class TestFailures:
         script = Script({"a": [2]})
         scheduler = Scheduler([make_run(tmp_path)], "mine", Devices(), retries=5, start=script)
         assert finish(scheduler) == {"a": Status.FAILED}
-        assert "yours to mend" in scheduler.jobs[0].note
+        assert "needs a fix on your side; see its output" in scheduler.jobs[0].note
 
     def test_keep_those_that_need_them_from_starting(self, tmp_path):
         first = make_run(tmp_path, "a")

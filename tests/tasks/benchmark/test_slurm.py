@@ -16,27 +16,10 @@ from tasks.benchmark.plan import ROOT
 from tasks.benchmark.record import State, read_record, state_of
 from tasks.benchmark.slurm import RunJob, SlurmOptions, submit
 from tasks.benchmark.training import Training
+from tests.processes import wait_until
 from tests.tasks.benchmark.runs import METRICS, script_run, write_weights
 
-SBATCH = """#!/bin/bash
-number=$((100 + $(ls "$SCRIPTS" | wc -l)))
-cp "$1" "$SCRIPTS/$number"
-echo "Submitted batch job $number"
-"""
-
-
-@pytest.fixture
-def cluster(tmp_path, monkeypatch):
-    """Stubs of sbatch and srun; gives the scripts that sbatch was given, by number."""
-    commands, scripts = tmp_path / "bin", tmp_path / "scripts"
-    for folder in (commands, scripts):
-        folder.mkdir()
-    for name, text in {"sbatch": SBATCH, "srun": "#!/bin/bash\n"}.items():
-        (commands / name).write_text(text)
-        (commands / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("SCRIPTS", str(scripts))
-    return lambda: {path.name: path.read_text() for path in sorted(scripts.iterdir())}
+OPTIONS = SlurmOptions("gpu")
 
 
 def test_arrays_wait_for_those_that_they_need(cluster, tmp_path):
@@ -53,8 +36,9 @@ def test_arrays_wait_for_those_that_they_need(cluster, tmp_path):
         "gpu", minutes=90, cpus_per_gpu=3, parallel=5, setup=("module load x",),
         extra={"account": "vision"},
     )  # fmt: skip
-    arrays = submit([*first, *needy, big, done], "mine", tmp_path / "slurm", options)
-    assert [array.array for array in arrays] == ["100", "101", "102"]
+    arrays = list(submit([*first, *needy, big, done], "mine", tmp_path / "slurm", options))
+    assert [array.number for array in arrays] == ["100", "101", "102"]
+    assert [array.after for array in arrays] == [(), (), ("100",)]
     assert [[run.model for run in array.runs] for array in arrays] == [
         ["a", "b"],
         ["e"],
@@ -76,7 +60,7 @@ def test_further_options(cluster, tmp_path):
     first = script_run(tmp_path, "true")
     extra = {"dependency": "afterok:7", "exclusive": True}
     runs = [first, script_run(tmp_path, "true", "b", needs=[first])]
-    submit(runs, "mine", tmp_path / "slurm", SlurmOptions("gpu", extra=extra))
+    list(submit(runs, "mine", tmp_path / "slurm", SlurmOptions("gpu", extra=extra)))
     assert "--dependency=afterok:7,afterany:100" in cluster()["101"]
     assert "#SBATCH --exclusive\n" in cluster()["101"]
 
@@ -88,13 +72,13 @@ def test_what_is_queued_is_not_submitted_again(cluster, tmp_path):
     with pytest.raises(
         RuntimeError, match=r"queued or run: 100_1; .*scancel --name benchmark-mine"
     ):
-        submit([script_run(tmp_path, "true")], "mine", tmp_path / "slurm", SlurmOptions("gpu"))
+        list(submit([script_run(tmp_path, "true")], "mine", tmp_path / "slurm", OPTIONS))
     assert cluster() == {}
 
 
 def test_a_task_of_an_array_does_its_run(cluster, tmp_path):
     runs = [script_run(tmp_path, f"echo {name}; {METRICS}", name) for name in "ab"]
-    submit(runs, "mine", tmp_path / "slurm", SlurmOptions("gpu"))
+    list(submit(runs, "mine", tmp_path / "slurm", OPTIONS))
     environment = {
         "SUBMITIT_EXECUTOR": "slurm",
         "SLURM_JOB_ID": "7",
@@ -117,7 +101,7 @@ def test_a_task_of_an_array_does_its_run(cluster, tmp_path):
 def test_without_slurm(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RuntimeError, match=r"Slurm does not take the runs: .*srun"):
-        submit([script_run(tmp_path, "true")], "mine", tmp_path / "slurm", SlurmOptions("gpu"))
+        list(submit([script_run(tmp_path, "true")], "mine", tmp_path / "slurm", OPTIONS))
 
 
 class TestJob:
@@ -125,6 +109,17 @@ class TestJob:
         need = script_run(tmp_path, "exit 1", "b")
         with pytest.raises(RuntimeError, match="a, SN, seed 0 needs b, SN, seed 0, which is not"):
             RunJob(script_run(tmp_path, "true", needs=[need]), "mine", retries=2)()
+
+    def test_names_the_weights_of_what_it_needs(self, tmp_path):
+        """A job may end between its last metrics and that."""
+        need = script_run(tmp_path, METRICS, "b")
+        RunJob(need, "mine", retries=0)()
+        write_weights(need.work_dir / "epoch_1.pth", 1)
+        (need.work_dir / "last_checkpoint").write_text(str(need.work_dir / "epoch_1.pth"))
+        weights = need.work_dir / "weights.pth"
+        run = script_run(tmp_path, f"cat {weights} && {METRICS}", needs=[need])
+        RunJob(run, "mine", retries=0)()
+        assert os.readlink(weights) == "epoch_1.pth"
 
     def test_starts_anew_from_weights_that_have_changed(self, tmp_path, capsys):
         need = script_run(tmp_path, METRICS, "b")
@@ -187,3 +182,47 @@ class TestJob:
         assert (run.work_dir / "saved").is_file()
         assert again[0].function.run is run
         assert [attempt.exit_code for attempt in read_record(run.work_dir).attempts] == [75]
+
+    def test_saves_where_the_signal_comes_during_the_start(self, tmp_path, monkeypatch):
+        listen = "trap 'touch saved; exit 75' TERM; touch ready"
+        run = script_run(tmp_path, f"{listen}; for _ in {{1..300}}; do sleep 0.1; done")
+        job = RunJob(run, "mine", retries=0)
+        trainings = []
+
+        def start(*arguments):
+            trainings.append(Training(*arguments))
+            wait_until((run.work_dir / "ready").is_file)
+            signal.raise_signal(signal.SIGUSR2)
+            return trainings[-1]
+
+        def answer(number, frame):
+            job.checkpoint()
+            raise SystemExit
+
+        monkeypatch.setattr(slurm, "Training", start)
+        before = signal.signal(signal.SIGUSR2, answer)
+        try:
+            with pytest.raises(SystemExit):
+                job()
+            assert (run.work_dir / "saved").is_file()
+            assert trainings[0].poll() is not None
+        finally:
+            signal.signal(signal.SIGUSR2, before)
+            for training in trainings:
+                training.kill()
+
+    def test_its_training_gets_the_signals(self, tmp_path):
+        numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+        run = script_run(tmp_path, f"grep ^Sig /proc/self/status > signals; {METRICS}")
+        before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+        try:
+            RunJob(run, "mine", retries=0)()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        masks = dict(
+            line.split(":\t") for line in (run.work_dir / "signals").read_text().splitlines()
+        )
+        for number in numbers:
+            for mask in ("SigBlk", "SigIgn"):
+                assert not int(masks[mask], 16) & 1 << number - 1, (number, mask)

@@ -64,7 +64,8 @@ def test_stopping_lets_it_save(start):
 def test_killing_ends_its_children_too(start, tmp_path):
     # In a session of its own, as torchrun starts its workers.
     child_of = f"setsid sleep 600 & echo $! > {tmp_path}/child"
-    training = start(f"trap '' TERM; (trap '' TERM; {child_of}; wait) & wait")
+    # It does not end by itself when its children have been killed.
+    training = start(f"trap '' TERM; (trap '' TERM; {child_of}; wait) & while :; do wait; done")
     wait_until(lambda: text_of(tmp_path / "child").endswith("\n"))
     child = int(text_of(tmp_path / "child"))
     try:
