@@ -21,11 +21,11 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def rank_pool() -> Iterator[Callable[[int], RankPool]]:
-    """A function that gives the pool of a world size, started at first use."""
+    """A function that gives the pool of a world size, started at first use and after an error."""
     pools: dict[int, RankPool] = {}
 
     def pool(world_size: int) -> RankPool:
-        if world_size not in pools:
+        if world_size not in pools or pools[world_size].closed:
             pools[world_size] = RankPool(world_size)
         return pools[world_size]
 

@@ -49,6 +49,7 @@ class FailOnce(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if runner.iter + 1 == self.at:
             if self.kind == "hang":
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)  # torchrun need not wait to kill it
                 time.sleep(600)
             os.kill(os.getpid(), signal.SIGKILL)
 

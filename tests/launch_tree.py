@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -32,13 +31,6 @@ def environ(**variables: str) -> dict[str, str]:
         if name not in VARIABLES.split() and not name.startswith(("SLURM_", "PET_"))
     }
     return kept | variables
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-    return port
 
 
 class Tree:

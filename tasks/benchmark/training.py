@@ -90,7 +90,8 @@ class Training:
         """End all its processes at once, those in sessions of their own too."""
         if self._process.poll() is not None:  # the number may be another process's by now
             return
-        for pid in [*_descendants(self._process.pid), self._process.pid]:
+        # The launcher first: it would answer the end of its children.
+        for pid in [self._process.pid, *_descendants(self._process.pid)]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.chaos.attempts import Missed
 from tests.chaos.disk import misreported
 from tests.chaos.kinds import Aftermath, kind
-from tests.chaos.processes import children
+from tests.processes import children
 
 if TYPE_CHECKING:
     from tests.chaos.training import Training
@@ -38,7 +39,7 @@ def kill_worker(training: Training) -> Aftermath:
     found: list[int] = []
 
     def look() -> list[int]:
-        found[:] = children(attempt.pid)
+        found[:] = workers(attempt.pid)
         return found
 
     if not attempt.watch(look):
@@ -50,3 +51,15 @@ def kill_worker(training: Training) -> Aftermath:
         raise Missed
     says_so = rf"^error: a DataLoader worker .*process {worker} held "
     return Aftermath(f"{moment}: exit {code}", misreported(attempt, code, says_so))
+
+
+def workers(parent: int) -> list[int]:
+    """Process ids of the children of a process that run the same program as it."""
+    return [pid for pid in children(parent) if _command(pid) == _command(parent)]
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""

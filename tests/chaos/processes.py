@@ -26,7 +26,9 @@ def die_with_parent() -> None:
     while ancestor != harness:
         if ancestor <= 1:
             sys.exit("the fault test has ended")
-        ancestor = int(_status(ancestor)[1])
+        # The name, in parentheses, may hold anything.
+        stat = Path(f"/proc/{ancestor}/stat").read_text()
+        ancestor = int(stat.rpartition(")")[2].split()[1])
 
 
 class Programs:
@@ -85,32 +87,6 @@ class Programs:
             running = list(self._running)
         for program in running:
             self.clear(program)
-
-
-def children(parent: int) -> list[int]:
-    """Process ids of the children of a process that run the same program as it."""
-    command = _command(parent)
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            pid = int(path.name)
-            state, ppid = _status(pid)
-            if int(ppid) == parent and state != "Z" and _command(pid) == command:
-                found.append(pid)
-    return sorted(found)
-
-
-def _status(pid: int) -> list[str]:
-    """State and parent of a process."""
-    # The name, in parentheses, may hold anything.
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
-
-
-def _command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 if __name__ == "__main__":

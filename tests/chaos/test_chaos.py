@@ -56,7 +56,7 @@ def hit(states, tmp_path):
         subject = Subject("fake", command, {**os.environ, "PYTHONPATH": str(ROOT)})
         final = tmp_path / f"iter_{COUNT}.pth"
         final.write_bytes((states / f"{COUNT}.pth").read_bytes())
-        for again in range(5):  # a fault may come too late on a busy machine
+        for again in range(20):  # a fault may come too late on a busy machine
             training = Training(
                 subject,
                 Baseline(final, TIMELINE),
@@ -67,7 +67,7 @@ def hit(states, tmp_path):
             )
             if training.run([KINDS[kind]]):
                 return training.records[0]
-        raise AssertionError(f"{kind} has come too late five times")
+        raise AssertionError(f"{kind} has come too late twenty times")
 
     yield run
     programs.close()

@@ -206,6 +206,6 @@ def test_links_in_the_folder_are_the_users_own(root):
 
 def test_a_hundred_thousand_take_no_time():
     paths = [f"{number:012d}.jpg" for number in range(118_287)]
-    start = time.monotonic()
+    start = time.process_time()
     assert outside(paths, range(len(paths))) == []
-    assert time.monotonic() - start < 0.5
+    assert time.process_time() - start < 0.5

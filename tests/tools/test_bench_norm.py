@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import running
+
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, str(ROOT / "tools" / "bench_norm.py"), "--device", "cpu"]
 QUICK = ["--shapes", "2,32,4,4", "--layouts", "NCHW", "--rounds", "1", "--layers", "SN eager"]
@@ -20,7 +22,7 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 
 def run(*arguments):
     return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, env=ENVIRONMENT, timeout=120
+        [*COMMAND, *arguments], capture_output=True, text=True, env=ENVIRONMENT, timeout=250
     )
 
 
@@ -58,16 +60,12 @@ def test_a_run_that_is_stopped_writes_what_it_has(tmp_path):
     file = tmp_path / "a.json"
     shapes = ["--shapes", "1,8,2,2", "2,256,56,56", "--rounds", "3", "--layouts", "NCHW"]
     slow = [*shapes, "--layers", "SN reference", "--threads", *"1" * 200, "--json", str(file)]
-    process = subprocess.Popen(
-        [*COMMAND, *slow], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
-    )
-    assert process.stdout is not None
-    with process, process.stdout as lines:
-        for line in lines:
+    with running([*COMMAND, *slow], stdout=subprocess.PIPE, env=ENVIRONMENT) as process:
+        for line in process.stdout:
             if line.startswith("SN reference"):
                 break
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 128 + signal.SIGTERM
+        assert process.wait(200) == 128 + signal.SIGTERM
     comparisons = json.loads(file.read_text())["comparisons"]
     assert comparisons
     assert comparisons[0]["case"]["shape"] == [1, 8, 2, 2]

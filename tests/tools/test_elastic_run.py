@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 import sys
-import time
+from contextlib import ExitStack
 
 import pytest
 
-from tests.launch_tree import ROOT, environ, free_port
+from tests.launch_tree import ROOT, environ
+from tests.processes import free_port, running, wait_until
 
 # A process of two. The second ends with the code given, by the signal of a negative one; or both
 # end when they are told to, by the signals given.
@@ -39,64 +39,70 @@ elif rank == "1":
     leave(int(how), f"the message of {how}")
 with open(os.environ["READY"] + rank, "w"):
     pass
-time.sleep(60)
+time.sleep(600)
 """
 
 
 class Run:
-    """Two of the processes above under elastic_run.py, at work when this is there."""
+    """Two of the processes above under elastic_run.py, which end with a stack of programs."""
 
-    def __init__(self, folder, *how, wait=(), **variables):
+    def __init__(self, programs, folder, *how, wait=(), **variables):
         folder.mkdir()
         (folder / "worker.py").write_text(WORKER)
         (folder / "tmp").mkdir()
         self.files = folder / "tmp"
         options = ["--nproc-per-node=2", f"--master-port={free_port()}", "--rdzv-id=a"]
-        self.process = subprocess.Popen(
-            [sys.executable, ROOT / "tools/elastic_run.py", *options, folder / "worker.py", *how],
-            env=environ(
-                TMPDIR=str(self.files), READY=f"{folder}/ready", OMP_NUM_THREADS="1", **variables
-            ),
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        variables |= dict(TMPDIR=str(self.files), READY=f"{folder}/ready", OMP_NUM_THREADS="1")
+        command = [sys.executable, ROOT / "tools/elastic_run.py", *options, folder / "worker.py"]
+        self.messages = folder / "messages"
+        with self.messages.open("w") as file:
+            program = running([*command, *how], env=environ(**variables), stderr=file)
+            self.process = programs.enter_context(program)
         self.ready = [folder / f"ready{rank}" for rank in wait]
 
     def started(self):
-        while not all(path.exists() for path in self.ready):
-            assert self.process.poll() is None, self.process.stderr.read()
-            time.sleep(0.05)
+        """Itself, once the processes that are waited for are at work."""
+        wait_until(lambda: all(path.exists() for path in self.ready) or self.ended)
+        assert not self.ended, self.log
         return self
+
+    @property
+    def ended(self):
+        return self.process.poll() is not None
+
+    @property
+    def log(self):
+        return self.messages.read_text()
 
     def end(self):
         """The exit code and the last line."""
-        self.log = self.process.communicate(timeout=60)[1]
-        return self.process.returncode, self.log.rstrip().splitlines()[-1]
-
-
-def stop(runs):
-    for run in runs:
-        run.process.kill()
-        run.process.communicate()
+        return self.process.wait(timeout=250), self.log.rstrip().splitlines()[-1]
 
 
 @pytest.fixture(scope="module")
-def failed(tmp_path_factory):
+def programs():
+    """Programs that end with the tests of this file."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def failed(programs, tmp_path_factory):
     """Runs that have ended, by what ended them, with their exit code and last line."""
     folder = tmp_path_factory.mktemp("failed")
-    runs = {how: Run(folder / how, how) for how in ("2", "75", "1", "-9")}
-    yield {how: (run, *run.end()) for how, run in runs.items()}
-    stop(runs.values())
+    runs = {how: Run(programs, folder / how, how) for how in ("2", "75", "1", "-9")}
+    return {how: (run, *run.end()) for how, run in runs.items()}
 
 
 @pytest.fixture(scope="module")
-def waiting(tmp_path_factory):
+def waiting(programs, tmp_path_factory):
     """Runs at work, by the signal that their second process saves after; the first knows all."""
     folder = tmp_path_factory.mktemp("waiting")
     knows = {"SIGTERM": "SIGTERM", "SIGUSR1": "SIGUSR1", "another": "SIGUSR1"}
-    runs = {name: Run(folder / name, "when told", knows[name], wait="01") for name in knows}
-    yield {name: run.started() for name, run in runs.items()}
-    stop(runs.values())
+    runs = {
+        name: Run(programs, folder / name, "when told", knows[name], wait="01") for name in knows
+    }
+    return {name: run.started() for name, run in runs.items()}
 
 
 @pytest.mark.slow
@@ -132,7 +138,7 @@ class TestTheLauncherIsToldToEnd:
         run = waiting[name]
         run.process.send_signal(getattr(signal, name))
         # What `timeout` and some schedulers do: the same request comes twice.
-        time.sleep(0.3)
+        wait_until(lambda: "to write a checkpoint" in run.log)
         run.process.send_signal(getattr(signal, name))
         assert run.end() == (75, f"stopped: saved after {name}"), run.log
         assert list(run.files.iterdir()) == []
@@ -146,15 +152,15 @@ class TestTheLauncherIsToldToEnd:
 
 
 @pytest.mark.slow
-def test_machines_that_do_not_meet(tmp_path):
+def test_machines_that_do_not_meet(programs, tmp_path):
     conf = dict(PET_RDZV_CONF="timeout=1", PET_NNODES="2")
-    code, last = Run(tmp_path / "run", "1", **conf).end()
+    code, last = Run(programs, tmp_path / "run", "1", **conf).end()
     assert code == 1
     assert re.match(r"error: the 2 machines did not meet at 127.0.0.1:\d+: ", last)
 
 
 @pytest.mark.slow
-def test_a_wrong_number_of_seconds(tmp_path):
-    code, last = Run(tmp_path / "run", "1", STOP_SECONDS="soon").end()
+def test_a_wrong_number_of_seconds(programs, tmp_path):
+    code, last = Run(programs, tmp_path / "run", "1", STOP_SECONDS="soon").end()
     assert code == 2
     assert last == "error: STOP_SECONDS is 'soon': give a number of seconds"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from unittest import mock
 
 import pytest
 
 from tests.interruption import differences, last_checkpoint, train
-from tests.launch_tree import free_port
+from tests.processes import free_port, running
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "tiny" / "config.py"
@@ -70,7 +70,7 @@ def test_another_number_of_ranks_goes_on_and_says_so(rank_pool, tmp_path):
     rank_pool(2).run(stop_early, str(tmp_path))
     runner = train(TINY, tmp_path, OPTIONS)
     text = Path(runner.log_dir, f"{runner.timestamp}.log").read_text()
-    assert "1 processes, before 2: other samples come together in a batch" in text
+    assert "1 processes, before 2: batches are composed differently" in text
     assert "an epoch has 8 iterations, in the run that is resumed it had 4" in text
     # Three of four batches of both ranks are six of eight of one.
     assert last_checkpoint(tmp_path)["meta"]["iter"] == 3 + 2 + 8
@@ -79,8 +79,7 @@ def test_another_number_of_ranks_goes_on_and_says_so(rank_pool, tmp_path):
 @pytest.fixture
 def start(tmp_path):
     """Starts a training of two processes as tools/dist_train.sh does."""
-
-    started = []
+    programs = ExitStack()
 
     def begin(fault, *arguments, restarts=0):
         config = tmp_path / "faulty.py"
@@ -96,45 +95,18 @@ def start(tmp_path):
         command += ["--rdzv-id=it", f"--max-restarts={restarts}"]
         command += [ROOT / "tools" / "train.py", config, "--launcher", "pytorch"]
         command += ["--work-dir", tmp_path / "run", "--cfg-options", *options, *arguments]
-        started.append(
-            subprocess.Popen(
-                list(map(str, command)),
-                cwd=tmp_path,
-                env=os.environ | ENVIRONMENT,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
-            )
-        )
-        return started[-1]
+        output = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        run = running(command, cwd=tmp_path, env=os.environ | ENVIRONMENT, **output)
+        return programs.enter_context(run)
 
-    yield begin
-    for run in started:
-        end(run)
-
-
-def end(run):
-    """Leave nothing behind, whatever became of a test; torchrun's processes lead groups."""
-    for group in {run.pid, *children(run.pid)}:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)
-    run.communicate()
-
-
-def children(pid):
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            if path.read_text().rpartition(")")[2].split()[1] == str(pid):
-                found.append(int(path.parent.name))
-    return found
+    with programs:
+        yield begin
 
 
 @pytest.mark.slow
 def test_a_killed_rank_is_started_again_and_the_end_is_the_same(start, whole, tmp_path):
     run = start(dict(type="FailOnce", iteration=6, rank=1, kind="kill"), restarts=1)
-    log, _ = run.communicate(timeout=200)
+    log, _ = run.communicate(timeout=250)
     assert run.returncode == 0, log
     assert f"started again: going on from {tmp_path / 'run' / 'epoch_1.pth'}" in log
     assert differences(whole, last_checkpoint(tmp_path / "run")) == []
@@ -143,8 +115,8 @@ def test_a_killed_rank_is_started_again_and_the_end_is_the_same(start, whole, tm
 @pytest.mark.slow
 def test_a_rank_that_hangs_is_ended_with_the_name_of_the_collective(start):
     fault = dict(type="FailOnce", iteration=2, rank=1, kind="hang")
-    run = start(fault, "env_cfg.dist_cfg.timeout=5")
-    log, _ = run.communicate(timeout=200)
+    run = start(fault, "env_cfg.dist_cfg.timeout=30")
+    log, _ = run.communicate(timeout=250)
     assert run.returncode == 1, log
     last = log.rstrip().splitlines()[-1]
 
@@ -161,7 +133,7 @@ def test_a_stop_waits_for_a_checkpoint_that_takes_long(start, tmp_path):
     """
     stops = [f"dict(type='SignalAfter', iteration=3, rank={rank})" for rank in (0, 1)]
     run = start(", ".join([*stops, "dict(type='SlowToSave', seconds=4)"]))
-    log, _ = run.communicate(timeout=100)
+    log, _ = run.communicate(timeout=250)
     assert run.returncode == 75, log
     pointer = Path((tmp_path / "run" / "last_checkpoint").read_text())
     assert pointer.name in ("interrupted_iter_3.pth", "interrupted_iter_4.pth")
@@ -176,7 +148,7 @@ def test_a_stop_that_cannot_save_is_an_error_of_all(start, tmp_path):
         (tmp_path / "run" / f"interrupted_iter_{iteration}.pth").mkdir(parents=True)
     stop = "dict(type='SignalAfter', iteration=3, rank=1)"
     run = start(f"{stop}, dict(type='SlowToSave', seconds=2)")
-    log, _ = run.communicate(timeout=100)
+    log, _ = run.communicate(timeout=250)
     assert run.returncode == 2, log
     last = log.rstrip().splitlines()[-1]
     assert re.match(r"error \(rank [01]\): checkpoint .* cannot be written: .*Is a directory", last)
@@ -191,7 +163,7 @@ def test_a_signal_to_the_launcher_saves_and_ends_with_75(start, tmp_path):
         if re.search(r"Epoch\(train\) +\[ *2\]", line):
             break
     run.send_signal(signal.SIGTERM)
-    log, _ = run.communicate(timeout=100)
+    log, _ = run.communicate(timeout=250)
     assert run.returncode == 75, log
     pointer = Path((tmp_path / "run" / "last_checkpoint").read_text())
     assert pointer.name.startswith("interrupted_iter_")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+import resource
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -331,10 +331,12 @@ def test_kernels_are_compiled_as_soon_as_there_is_a_compiler(installed):
 def test_second_run_is_quick_and_without_pip(installed):
     seconds = []
     for _ in range(3):
-        start = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         run = installed.install(STUB_LACKS="ensurepip pip libGL cv2", STUB_FREE_MB="0")
-        seconds.append(time.monotonic() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert run.returncode == 0, run.stderr
+        # Of processors, since the machine may be busy.
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(seconds) < 1
     assert installed.pip_calls() == []
 

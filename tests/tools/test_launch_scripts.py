@@ -8,13 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from normlib.openmmlab.safe_loading import load_file
-from tests.launch_tree import RECORDER, ROOT, Tree, environ, free_port, value
+from tests.launch_tree import RECORDER, ROOT, Tree, environ, value
+from tests.processes import free_port, running, wait_until
 
 TINY = ROOT / "tests" / "tiny" / "config.py"
 SCRIPTS = [*sorted(ROOT.glob("tools/*.sh")), *sorted(ROOT.glob("tools/*.sbatch"))]
@@ -65,8 +66,9 @@ class TestDist:
     def test_one_node_finds_a_free_port(self, tree):
         with socket.socket() as taken:
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            taken.bind(("", 29500))
-            taken.listen()
+            with suppress(OSError):  # another program has it
+                taken.bind(("", 29500))
+                taken.listen()
             port = int(value(tree.run("dist_train.sh", tree.config, 2), "master-port"))
             assert port != 29500
             with socket.socket() as free:
@@ -232,18 +234,20 @@ def real(tmp_path):
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
     shutil.copytree(ROOT / "tools", tmp_path / "tools")
+    programs = ExitStack()
 
     def start(script, *args, **variables):
-        return subprocess.Popen(
-            [tmp_path / "tools" / script, *map(str, args)],
+        program = running(
+            [tmp_path / "tools" / script, *args],
             cwd=tmp_path,
             env=environ(PYTHONPATH=str(ROOT), **variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
         )
+        return programs.enter_context(program)
 
-    return start
+    with programs:
+        yield start
 
 
 def processes_naming(text):
@@ -262,7 +266,7 @@ class TestTwoProcesses:
     def test_train_and_test(self, real, tmp_path):
         options = ["--cfg-options", "norm_cfg.type=SyncSN"]
         train = real("dist_train.sh", TINY, 2, "--work-dir", tmp_path / "run", *options)
-        log, _ = train.communicate()
+        log, _ = train.communicate(timeout=250)
         assert train.returncode == 0, log
         # Four images of the eight for each process, two in a batch.
         assert "[2][2/2]" in log
@@ -272,13 +276,13 @@ class TestTwoProcesses:
 
         out = ["--out", tmp_path / "results.json", "--work-dir", tmp_path / "test"]
         test = real("dist_test.sh", TINY, weights, 2, *out, *options)
-        log, _ = test.communicate()
+        log, _ = test.communicate(timeout=250)
         assert test.returncode == 0, log
         assert (tmp_path / "results.bbox.json").read_text() == "8"
 
     def test_a_mistake_ends_every_process_and_is_the_last_word(self, real, tmp_path):
         train = real("dist_train.sh", TINY, 2, "--cfg-options", "norm_cfg.type=XX")
-        log, _ = train.communicate()
+        log, _ = train.communicate(timeout=250)
         assert train.returncode == 2
         last = log.rstrip().splitlines()[-1]
         assert re.match(r"error \(rank [01]\): .*norm_cfg.type is 'XX'", last)
@@ -294,12 +298,9 @@ class TestTwoProcesses:
                 break
         assert len(processes_naming(work_dir)) >= 3
         train.send_signal(signal.SIGINT)
-        train.communicate(timeout=60)
+        train.communicate(timeout=250)
         assert train.returncode == 130
-        deadline = time.monotonic() + 10
-        while processes_naming(work_dir) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert processes_naming(work_dir) == []
+        wait_until(lambda: processes_naming(work_dir) == [])
 
 
 @pytest.mark.slow
@@ -312,7 +313,7 @@ def test_two_machines(rdzv, real, tmp_path):
     machines = [
         real("dist_train.sh", TINY, 1, *options, **shared, NODE_RANK=str(rank)) for rank in (0, 1)
     ]
-    logs = [machine.communicate(timeout=120)[0] for machine in machines]
+    logs = [machine.communicate(timeout=250)[0] for machine in machines]
     assert [machine.returncode for machine in machines] == [0, 0], "\n".join(logs)
     # Four images of the eight for each process, two in a batch; one of the two logs.
     assert sum("[2][2/2]" in log for log in logs) == 1

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import time
+from contextlib import ExitStack
 
 import pytest
 
 from tests.launch_tree import RECORDER, ROOT, Tree, value
+from tests.processes import running, wait_until
 
 # Ends with the codes in the file CODES, one each time, and 0 after them.
 ENDING = """
@@ -245,30 +246,26 @@ class TestSignals:
                 f"trap 'echo {name} >> \"$RECORD\"; exit {code}' {name}\n"
                 for name, code in {"TERM": 75, "USR1": 75, "INT": 130, "HUP": 75}.items()
             )
-            + 'echo ready >> "$RECORD"\nfor ((i = 0; i < 200; i++)); do sleep 0.05; done\n',
+            + 'echo ready >> "$RECORD"\nfor ((i = 0; i < 6000; i++)); do sleep 0.05; done\n',
         )
 
         def start(**variables):
-            arguments = ["gpu", "job", tree.config, "runs/1"]
-            script = subprocess.Popen(
-                [tree.root / "tools" / "slurm_train.sh", *arguments], env=tree.environ(**variables)
-            )
+            command = [tree.root / "tools" / "slurm_train.sh", "gpu", "job", tree.config, "runs/1"]
+            script = programs.enter_context(running(command, env=tree.environ(**variables)))
             self.wait_for(tree, ["ready"])
             return script
 
-        return start
+        with ExitStack() as programs:
+            yield start
 
     def wait_for(self, tree, lines):
-        deadline = time.monotonic() + 5
-        while not tree.record.exists() or tree.record.read_text().split() != lines:
-            assert time.monotonic() < deadline, tree.record.read_text()
-            time.sleep(0.02)
+        wait_until(lambda: tree.record.exists() and tree.record.read_text().split() == lines)
 
     @pytest.mark.parametrize(("name", "code"), [("TERM", 75), ("HUP", 75), ("INT", 130)])
     def test_reach_srun_and_end_the_script(self, name, code, tree, start):
         script = start(MAX_REQUEUES="5")
         script.send_signal(signal.Signals[f"SIG{name}"])
-        assert script.wait(timeout=5) == code
+        assert script.wait(timeout=60) == code
         assert tree.record.read_text().split() == ["ready", name]
 
     def test_usr1_goes_on(self, tree, start):
@@ -276,7 +273,7 @@ class TestSignals:
         script.send_signal(signal.SIGUSR1)
         self.wait_for(tree, ["ready", "USR1", "ready"])
         script.send_signal(signal.SIGTERM)
-        assert script.wait(timeout=5) == 75
+        assert script.wait(timeout=60) == 75
 
 
 class TestBatchFile:

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.processes import running
+
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "tools" / "test_megaface.py"
 DIM = 32
@@ -154,16 +156,16 @@ def test_two_processes(command, folders, tmp_path):
     assert command(*folders, *options, "--out", "one").status == 0
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     launched = ("--launcher", "pytorch", "--device", "cpu")
-    done = subprocess.run(
+    with running(
         [sys.executable, *torchrun, TOOL, *folders, *options, "--out", "two", *launched],
         cwd=tmp_path,
         env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("written: ") == 1
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        out, err = process.communicate(timeout=250)
+    assert process.returncode == 0, err
+    assert out.count("written: ") == 1
     one, two = (
         json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two")
     )

@@ -31,7 +31,7 @@ def test_freed_memory_is_kept():
                 capture_output=True,
                 text=True,
                 check=True,
-                timeout=60,
+                timeout=120,
             ).stdout
         )
         for how in ("keep", "leave")

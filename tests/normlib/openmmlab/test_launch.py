@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import socket
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from normlib.openmmlab.errors import CheckpointError, ConfigError
 from normlib.openmmlab.hooks import SparseScheduleHook
 from normlib.openmmlab.launch import build_runner, load_config
 from normlib.openmmlab.runner import CheckedRunner
+from tests.processes import free_port
 
 TINY = str(Path(__file__).parents[2] / "tiny" / "config.py")
 
@@ -311,12 +311,6 @@ class TestProcesses:
             processes.start("pytorch")
 
 
-def free_port():
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
-
-
 def one_of_two(rank, launcher, port, folder, norm, threads):
     """A process of a two-process training on the CPU."""
     os.environ.pop("OMP_NUM_THREADS", None)
@@ -361,7 +355,7 @@ class TestTwoProcesses:
     def run(self, tmp_path):
         def two(launcher="pytorch", norm="SyncSN", threads=None):
             args = (launcher, free_port(), str(tmp_path), norm, threads)
-            mp.spawn(one_of_two, args, nprocs=2)
+            mp.spawn(one_of_two, args, nprocs=2, daemon=True)
             return [torch.load(path) for path in sorted(tmp_path.glob("state*.pth"))]
 
         return two

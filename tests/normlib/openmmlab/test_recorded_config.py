@@ -112,10 +112,10 @@ def test_what_is_not_python(text):
     ],
 )
 def test_texts_that_would_exhaust_the_parser(start, part, end):
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(CheckpointError, match=r"recorded in x\.pth"):
         read_recorded(start + part * 100_000 + end, "x.pth")
-    assert time.monotonic() - begin < 3
+    assert time.process_time() - begin < 3
 
 
 def test_differences():

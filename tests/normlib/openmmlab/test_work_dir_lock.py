@@ -10,7 +10,9 @@ import os
 import signal
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,19 +25,20 @@ LOGGER = logging.getLogger("test_work_dir_lock")
 FORK = multiprocessing.get_context("fork")
 
 
-def hold(folder, held, seconds):
+def hold(folder, held, release):
     with locked(str(folder), LOGGER):
         held.set()
-        time.sleep(seconds)
+        release.wait(600)
 
 
 def fork_and_wait(folder, forked):
-    """Hold a lock, and have a child that outlives this process for some seconds."""
+    """Hold a lock, and have a child that outlives this process; both are one group."""
+    os.setpgid(0, 0)
     with locked(str(folder), LOGGER):
-        child = FORK.Process(target=time.sleep, args=(10,))
+        child = FORK.Process(target=time.sleep, args=(600,))
         child.start()
         forked.put(child.pid)
-        time.sleep(60)
+        time.sleep(600)
 
 
 def refusal(rank, folder):
@@ -51,14 +54,15 @@ def refusal(rank, folder):
 
 @pytest.fixture
 def holder(tmp_path):
-    """A function that starts a process which holds the lock for some seconds."""
+    """A function that starts a process which holds the lock, until an event if one is given."""
     started = []
 
-    def start(seconds):
+    def start(release=None):
         held = FORK.Event()
-        started.append(FORK.Process(target=hold, args=(tmp_path, held, seconds)))
+        arguments = (tmp_path, held, release or FORK.Event())
+        started.append(FORK.Process(target=hold, args=arguments))
         started[-1].start()
-        assert held.wait(20)
+        assert held.wait(120)
         return started[-1]
 
     yield start
@@ -74,7 +78,7 @@ def impatient(monkeypatch):
 
 @pytest.mark.usefixtures("impatient")
 def test_a_second_training_is_refused(holder, tmp_path):
-    process = holder(60)
+    process = holder()
     with pytest.raises(ConfigError) as caught:
         commands.train(TINY, work_dir=str(tmp_path))
     assert str(caught.value) == (
@@ -100,7 +104,7 @@ def test_one_process_trains_again(tmp_path):
 
 @pytest.mark.usefixtures("impatient")
 def test_a_killed_training_holds_nothing(holder, tmp_path):
-    process = holder(60)
+    process = holder()
     process.kill()
     process.join()
     with locked(str(tmp_path), LOGGER):
@@ -112,17 +116,30 @@ def test_a_worker_that_outlives_its_training_holds_nothing(tmp_path):
     forked = FORK.Queue()
     process = FORK.Process(target=fork_and_wait, args=(tmp_path, forked))
     process.start()
-    worker = forked.get(timeout=20)
-    process.kill()
-    process.join()
-    os.kill(worker, 0)  # it lives
-    with locked(str(tmp_path), LOGGER):
-        pass
-    os.kill(worker, signal.SIGKILL)
+    try:
+        worker = forked.get(timeout=120)
+        process.kill()
+        process.join()
+        os.kill(worker, 0)  # it lives
+        with locked(str(tmp_path), LOGGER):
+            pass
+    finally:
+        process.kill()
+        process.join()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_the_end_of_another_training_is_waited_for(holder, tmp_path, caplog):
-    holder(0.5)
+def test_the_end_of_another_training_is_waited_for(holder, tmp_path, caplog, monkeypatch):
+    release = FORK.Event()
+    other = holder(release)
+
+    def pause(seconds):
+        release.set()
+        other.join()
+
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=pause)
+    monkeypatch.setattr(work_dir_lock, "time", clock)
     with caplog.at_level(logging.INFO), locked(str(tmp_path), LOGGER):
         pass
     assert caplog.text.count("waiting up to 30 s for its end") == 1

@@ -63,7 +63,9 @@ class Visit:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        started = playwright.chromium.launch(
+            executable_path=BROWSER, args=["--no-sandbox"], timeout=120_000
+        )
         yield started
         started.close()
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from normlib.openmmlab.errors import TrainingInterrupted
+from normlib.openmmlab.hooks import stop_signal
 from normlib.openmmlab.hooks.stop_signal import SAME_REQUEST_SECONDS
 from normlib.openmmlab.launch import build_runner, load_config
 from tests.interruption import last_checkpoint
@@ -28,9 +29,9 @@ class AskTwice(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if runner.iter + 1 == 2:
-            signal.raise_signal(signal.SIGTERM)
-            time.sleep(self.seconds)
-            signal.raise_signal(signal.SIGTERM)
+            for now in (0.0, self.seconds):
+                stop_signal.time.monotonic = lambda now=now: now
+                signal.raise_signal(signal.SIGTERM)
 
 
 @pytest.fixture
@@ -42,7 +43,10 @@ def killed(monkeypatch):
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.1, SAME_REQUEST_SECONDS], ids=str)
-def test_another_one_ends_the_process_if_it_is_another_request(seconds, killed, tmp_path):
+def test_another_one_ends_the_process_if_it_is_another_request(
+    seconds, killed, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(stop_signal, "time", SimpleNamespace())
     hook = [dict(type="AskTwice", seconds=seconds)]
     cfg = load_config(TINY, {"work_dir": str(tmp_path), "custom_hooks": hook})
     with pytest.raises(TrainingInterrupted):

@@ -102,9 +102,9 @@ class TestTenFolds:
         distances, same = random.random(7000) * 4, random.random(7000) < 0.5
         took = []
         for _ in range(3):
-            start = time.perf_counter()
+            start = time.process_time()
             ten_fold_accuracy(distances, same)
-            took.append(time.perf_counter() - start)
+            took.append(time.process_time() - start)
         assert min(took) < 0.2
 
     def test_mistakes(self):

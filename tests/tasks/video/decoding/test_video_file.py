@@ -229,7 +229,10 @@ def test_forked_workers(tmp_path):
         right = video.read([3, 17]).tobytes()
         context = multiprocessing.get_context("fork")
         queue = context.Queue()
-        workers = [context.Process(target=_read_in_worker, args=(path, queue)) for _ in range(2)]
+        workers = [
+            context.Process(target=_read_in_worker, args=(path, queue), daemon=True)
+            for _ in range(2)
+        ]
         for worker in workers:
             worker.start()
         assert [queue.get(timeout=60) for _ in workers] == [right, right]
