@@ -350,9 +350,10 @@ if [[ -n $packages_only ]]; then
   exit 0
 fi
 
+# Not what Python compiles on import, in __pycache__.
 complete_stamp="$packages_stamp
 project $repo $(checksum pyproject.toml)
-kernels $(checksum <(cat setup.py normlib/csrc/*.* normlib/csrc/*/*.*)) $(command -v "${CXX:-g++}" || true)"
+kernels $(checksum <(cat setup.py normlib/csrc/*.* normlib/csrc/[!_]*/*.*)) $(command -v "${CXX:-g++}" || true)"
 
 if [[ $installed == "$complete_stamp" && -e normlib/lib/build.json ]]; then
   say "$VENV is up to date"

@@ -361,6 +361,14 @@ def test_changed_file_is_installed_again(installed, name, expected):
     assert installed.pip_calls() == []
 
 
+def test_what_python_compiles_beside_the_kernels_changes_nothing(installed):
+    cache = installed.project / "normlib/csrc/__pycache__"
+    cache.mkdir(exist_ok=True)
+    (cache / "build.cpython-311.pyc").write_bytes(b"compiled")
+    assert installed.install().returncode == 0
+    assert installed.pip_calls() == []
+
+
 def test_existing_environment_keeps_its_python(installed):
     installed.add_python("3.13")
     assert installed.install().returncode == 0
