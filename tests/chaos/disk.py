@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import resource
@@ -22,6 +23,7 @@ MISTAKE = 2
 _INSIDE = "CHAOS_NAMESPACE"
 # Logs of a run still fit in.
 _LOGS = 2**20
+_STEP = 2**20
 
 
 class Disk(Protocol):
@@ -54,9 +56,15 @@ class SmallDisk:
     def fill(self, attempt: Attempt, leave: int) -> None:
         """Leave room for so many bytes, or less."""
         with self._filler.open("wb") as file:
-            room = shutil.disk_usage(self._folder).free - leave
-            if room > 0:
-                os.posix_fallocate(file.fileno(), 0, room)
+            end = 0
+            while (room := shutil.disk_usage(self._folder).free - leave) > 0:
+                step = min(room, _STEP)
+                try:
+                    os.posix_fallocate(file.fileno(), end, step)
+                    end += step
+                except OSError as error:  # the training, which writes too, may have taken the room
+                    if error.errno != errno.ENOSPC:
+                        raise
 
     def empty(self) -> None:
         """Remove the other file."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from tests.chaos import checkpoints, fake_victim
+from tests.chaos import checkpoints, disk, fake_victim
 from tests.chaos.attempts import Timeline
 from tests.chaos.disk import FileLimit
 from tests.chaos.kinds import KINDS
@@ -175,3 +177,22 @@ class TestReport:
             ["all", "", "3", "4", "1", "2", "1"],
         ]
         assert "LOSS: gone" in details(records)
+
+
+def test_a_disk_is_filled_while_a_training_writes_to_it(tmp_path, monkeypatch):
+    size, written = 8 * 2**20, [3 * 2**20]  # by the training, while the filler is at it
+
+    def free(folder):
+        return SimpleNamespace(free=size - sum(path.stat().st_size for path in folder.iterdir()))
+
+    def take(file, begin, count):
+        if written:
+            (tmp_path / "log").write_bytes(bytes(written.pop()))
+            raise OSError(errno.ENOSPC, "No space left on device")
+        os.truncate(file, begin + count)
+
+    monkeypatch.setattr(disk, "_mount", lambda folder, size: None)
+    monkeypatch.setattr(disk.shutil, "disk_usage", free)
+    monkeypatch.setattr(disk.os, "posix_fallocate", take)
+    disk.SmallDisk(tmp_path, size).fill(None, 5000)
+    assert free(tmp_path).free == 5000
