@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import copy
 import zipfile
-from pathlib import Path
 
 import pytest
 import torch
 
 from normlib.checkpoint.integrity import DamagedFileError, check_whole
 from normlib.checkpoint.saving import read_meta
-from normlib.openmmlab import commands
 from normlib.openmmlab.errors import CheckpointError
 from normlib.openmmlab.safe_loading import load_file
+from tests.security.trainings import TRAININGS
 
-TINY = str(Path(__file__).parents[1] / "tiny" / "config.py")
 CONTENT = {"meta": {"iter": 1}, "state_dict": {"weight": torch.zeros(1 << 16)}}
 # Bytes of the last records of an archive.
 END, LOCATOR, END_64 = 22, 20, 56
@@ -94,17 +92,6 @@ WAYS = {
     with_another_directory: "its directory is not the one that its end names",
     with_another_directory_of_64_bits: "its directory is not the one that its end names",
 }
-COMMANDS = {
-    "load_from": lambda path, work_dir: commands.train(
-        TINY, str(work_dir), options={"load_from": str(path)}
-    ),
-    "resume": lambda path, work_dir: commands.train(TINY, str(work_dir), resume=str(path)),
-    "pretrained": lambda path, work_dir: commands.train(
-        TINY,
-        str(work_dir),
-        options={"model.backbone.init_cfg": dict(type="Pretrained", checkpoint=str(path))},
-    ),
-}
 
 
 @pytest.fixture(params=WAYS, ids=lambda way: way.__name__)
@@ -125,12 +112,12 @@ def test_by_all_that_read_weights(bomb):
         load_file(path)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", TRAININGS)
 def test_by_all_commands(command, tmp_path):
     path = tmp_path / "bomb.pth"
     compressed(path)
     with pytest.raises(CheckpointError, match=r"bomb\.pth is refused: .*is compressed"):
-        COMMANDS[command](path, tmp_path / "work")
+        TRAININGS[command](path, tmp_path / "work")
 
 
 def test_what_torch_saves_is_read(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,8 +14,7 @@ from normlib.openmmlab.convert_checkpoint import convert_checkpoint
 from normlib.openmmlab.errors import CheckpointError
 from normlib.openmmlab.safe_loading import load_file
 from tests.security.payloads import Touch, python
-
-TINY = str(Path(__file__).parents[1] / "tiny" / "config.py")
+from tests.security.trainings import TINY, TRAININGS
 
 
 @pytest.fixture
@@ -42,15 +40,7 @@ READERS = {
         [str(path)], str(work_dir / "out.pth")
     ),
     "test": lambda path, work_dir: commands.evaluate(TINY, str(path), str(work_dir)),
-    "load_from": lambda path, work_dir: commands.train(
-        TINY, str(work_dir), options={"load_from": str(path)}
-    ),
-    "resume": lambda path, work_dir: commands.train(TINY, str(work_dir), resume=str(path)),
-    "pretrained": lambda path, work_dir: commands.train(
-        TINY,
-        str(work_dir),
-        options={"model.backbone.init_cfg": dict(type="Pretrained", checkpoint=str(path))},
-    ),
+    **TRAININGS,
 }
 
 
